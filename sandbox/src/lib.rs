@@ -1,0 +1,1 @@
+//! The sandbox: a loopback-only stand-in for the cloud.

@@ -1,0 +1,14 @@
+//! The words of the trade: ids, callers, networks, units and the clock.
+//!
+//! Nothing here does I/O or knows another room; every other room may use it.
+
+pub mod caller;
+pub mod clock;
+pub mod ids;
+pub mod network;
+pub mod units;
+
+pub use caller::{Action, Caller};
+pub use clock::Clock;
+pub use ids::{BackupId, InstanceId, Region, RequestId};
+pub use network::Network;

@@ -1,0 +1,1 @@
+//! The upstream's quota: exact over time, fair between those who wait.
