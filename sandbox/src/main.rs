@@ -1,2 +1,2 @@
 //! The sandbox: a loopback-only stand-in for the cloud.
-fn main(){}
+fn main() {}

@@ -118,9 +118,8 @@ fn is_region(text: &[u8]) -> bool {
         && area.iter().all(u8::is_ascii_lowercase)
         && !place.is_empty()
         && place.iter().all(u8::is_ascii_lowercase)
-        && parts.all(|part| {
-            !part.is_empty() && part.iter().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
-        })
+        && parts
+            .all(|part| !part.is_empty() && part.iter().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit()))
 }
 
 #[cfg(test)]
