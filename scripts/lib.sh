@@ -17,22 +17,28 @@ fail() {
   exit 1
 }
 
-# need COMMAND PACKAGE: makes sure that a command is there. As root on Debian it is installed; anywhere else the person
-# is told what to do, because a check that quietly leaves itself out is worse than none.
+# need COMMAND PACKAGE: makes sure that a command is there.
 need() {
   local command=$1 package=$2
   if command -v "$command" >/dev/null; then return; fi
-
-  if ! command -v apt-get >/dev/null || ((EUID != 0)); then
-    fail "$command is missing: install it (on Debian: apt-get install $package) and run this again"
-  fi
-  say "installing $package, for $command"
-  apt-get update -qq
-  DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes --no-install-recommends "$package" >/dev/null
+  install_package "$package" "$command"
   command -v "$command" >/dev/null || fail "$command is still missing after $package was installed"
 }
 
-# What building takes. Rust itself is the one thing that is not installed here: how it comes onto a machine is its owner's.
+# install_package PACKAGE PURPOSE: as root on Debian it installs the package. Anywhere else the person is told what to
+# do, because a check that quietly leaves itself out is worse than none.
+install_package() {
+  local package=$1 purpose=$2
+  if ! command -v apt-get >/dev/null || ((EUID != 0)); then
+    fail "$purpose is missing: install it (on Debian: apt-get install $package) and run this again"
+  fi
+  say "--- installing $package, for $purpose"
+  apt-get update -qq
+  DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes --no-install-recommends "$package" >/dev/null
+}
+
+# What building takes. Rust itself is the one thing that is not installed here: how it comes onto a machine is its
+# owner's business.
 need_compiler() {
   command -v cargo >/dev/null || fail "cargo is missing: install Rust with rustup, which reads rust-toolchain.toml"
   need cc build-essential
@@ -57,6 +63,6 @@ step() {
 # Ends the script: 0 if every step went well, else 1 with the names of those that did not.
 finish() {
   ((${#failed[@]} == 0)) && return
-  printf 'error: %d failed: %s\n' "${#failed[@]}" "$(IFS=, && printf '%s' "${failed[*]}")" >&2
+  printf 'error: %d failed: %s\n' "${#failed[@]}" "$(IFS=';' && printf '%s' "${failed[*]}")" >&2
   exit 1
 }
