@@ -80,7 +80,7 @@ start_stack() {
   set +m
   wait_until 'the gateway' "$gateway_pid" "$logs/gateway.log" answers_200 "http://$admin/readyz"
 
-  token=$("$target/debug/sandbox" token --issuer "http://$issuer" --sub alice --group dba)
+  token=$("$target/debug/sandbox" token --issuer-url "http://$issuer" --sub alice --group dba)
 }
 
 # config/sandbox.toml with the sandbox's addresses of this run. Lists of tables, where the issuer's stands, cannot be
