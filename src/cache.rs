@@ -4,11 +4,13 @@
 
 mod entry;
 mod local;
+mod negative;
 
 use std::time::Duration;
 
 pub use entry::{Freshness, Lifetime, Now};
 pub use local::{Entry, Local, Lookup};
+pub use negative::Negative;
 
 /// What `[cache]` says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -95,6 +95,11 @@ where
         true
     }
 
+    /// Drops the entry of `key`, because what it speaks of exists no longer.
+    pub fn remove(&self, key: &K) {
+        self.entries.invalidate(key);
+    }
+
     /// Bytes that the entries weigh, as of moka's last housekeeping.
     pub fn weighed_bytes(&self) -> u64 {
         self.entries.weighted_size()
