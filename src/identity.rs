@@ -4,8 +4,8 @@
 
 mod authorization;
 mod json;
+mod jwks;
 
-pub mod jwks;
 pub mod key_set;
 pub mod token;
 
@@ -44,14 +44,17 @@ struct Issuer {
     keys: Arc<Keys>,
 }
 
-/// Why a request has no caller.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Why a request has no caller. The text is for whoever sent the request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Denial {
     /// It carries no bearer token.
+    #[error("the request carries no bearer token")]
     NoToken,
     /// It carries one that is not accepted.
+    #[error("{0}")]
     Refused(Reason),
     /// The token's issuer is known, but its keys were never loaded: not the caller's fault.
+    #[error("the keys of the token's issuer are not available")]
     KeysUnavailable,
 }
 

@@ -4,7 +4,8 @@
 ///
 /// [`as_str`](Self::as_str) is for operators (metric labels, log fields) and exact; [`description`](Self::description)
 /// is for whoever sent the token and says nothing that the token did not already say.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[error("{}", self.description())]
 pub enum Reason {
     /// More than one `Authorization` header field.
     AuthorizationRepeated,

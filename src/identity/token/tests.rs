@@ -168,8 +168,7 @@ fn debug_shows_nothing_of_an_unverified_token() {
     assert_eq!(format!("{:?}", UnverifiedToken::parse(&token).unwrap()), "UnverifiedToken { .. }");
 }
 
-/// All single changes of a byte would be thousands of signatures; each run takes some, and the last characters of the
-/// parts, where base64 has bits to spare, always.
+/// The last character of a part is where base64 has bits to spare; the property below samples the others.
 #[test]
 fn the_last_character_of_a_part_has_one_spelling() {
     for key in [&RSA, &P256, &ED25519] {

@@ -64,11 +64,11 @@ fn issuer_and_audience() -> Vec<Case> {
     vec![
         missing("no iss", IssuerMissing, "iss"),
         refused("iss null", IssuerMissing, json!({"iss": null})),
-        refused("iss as a list (CVE-2024-53861)", IssuerMissing, json!({"iss": [testing::ISSUER]})),
+        refused("iss as a list", IssuerMissing, json!({"iss": [testing::ISSUER]})),
         refused("an issuer unknown here", IssuerUnknown, json!({"iss": "https://evil.example"})),
         refused("iss with a slash more", IssuerUnknown, json!({"iss": "https://sso.example.internal/"})),
         refused("iss in other letters", IssuerUnknown, json!({"iss": "https://SSO.example.internal"})),
-        refused("a part of iss", IssuerUnknown, json!({"iss": "https://sso.example"})),
+        refused("a part of iss (CVE-2024-53861)", IssuerUnknown, json!({"iss": "https://sso.example"})),
         refused("an empty iss", IssuerUnknown, json!({"iss": ""})),
         missing("no aud", Audience, "aud"),
         refused("aud null", Audience, json!({"aud": null})),

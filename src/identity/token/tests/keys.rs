@@ -44,6 +44,9 @@ fn signatures() -> Vec<Case> {
         Case::accepted("EdDSA", ED25519.token(&testing::claims())),
         refused("a stranger's key under our kid", STRANGER.token(&testing::claims())),
         refused("the signature of another token", swapped),
+        refused("a stranger's token whose claims would be refused too", {
+            STRANGER.token(&with(testing::claims(), json!({"exp": 0, "aud": "x", "sub": ""})))
+        }),
         refused("r and s zero (CVE-2022-21449)", signed_with(&P256, |_| vec![0; 64])),
         refused(
             "r and s one",
