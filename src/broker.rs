@@ -26,7 +26,7 @@ use crate::{
     audit::{Audit, AuditError, CacheUse, Decision, Record},
     cache::{Local, Negative, Rules},
     domain::{Action, BackupId, Caller, Clock, InstanceId, Network, Region, RequestId},
-    policy::Policies,
+    policy::{Policies, Principal},
     quota::{Driver, Limits, Line, Refusal},
     tencent::{self, client::Client, error::CallError},
 };
@@ -58,6 +58,8 @@ pub struct Worker {
 pub struct Asker {
     /// The verified caller.
     pub caller: Arc<Caller>,
+    /// The same caller as policies see it.
+    pub principal: Principal,
     /// The address that the request came from.
     pub client_ip: IpAddr,
     /// `X-Access-Reason`; empty where none was given.

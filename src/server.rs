@@ -27,16 +27,18 @@ use tokio::{
 };
 
 use crate::{
-    audit::Audit,
+    audit::{self, Audit},
     broker::{Broker, Worker},
-    config::Config,
+    cache,
     domain::Clock,
     http::{self, Edge, Health},
-    identity::Identity,
+    identity::{self, Identity},
     outbound::{RootsError, TlsRoots},
-    policy::{Policies, PolicyErrors},
+    policy::{self, Policies, PolicyErrors},
+    quota,
     telemetry::{self, TelemetryError},
     tencent::{
+        self,
         client::Client,
         credentials::{CredentialStore, CredentialsError},
     },
@@ -59,6 +61,27 @@ pub struct Settings {
     pub shutdown_grace: Duration,
     /// Networks whose `Forwarded` and `X-Forwarded-For` are believed.
     pub trusted_proxies: Vec<ipnet::IpNet>,
+}
+
+/// Everything that a gateway is made of, as the configuration describes it.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// Listeners, workers, the end of the process.
+    pub server: Settings,
+    /// Who may call.
+    pub auth: identity::Settings,
+    /// What they may do.
+    pub policy: policy::Settings,
+    /// The cloud.
+    pub tencent: tencent::Settings,
+    /// Its quota.
+    pub rate_limit: quota::Limits,
+    /// What is kept, and for how long.
+    pub cache: cache::Rules,
+    /// The record of decisions.
+    pub audit: audit::Settings,
+    /// Log lines.
+    pub log: telemetry::Settings,
 }
 
 /// Why the gateway did not start.
@@ -85,9 +108,9 @@ const CREDENTIALS_TICK: Duration = Duration::from_secs(1);
 
 /// Serves until a signal ends it. Exit code 0 after a complete drain, 1 where a second signal cut it short, 2 where
 /// it did not start.
-pub fn run(config: Config) -> ExitCode {
+pub fn run(setup: Setup) -> ExitCode {
     rt::System::new().block_on(async {
-        match start(config) {
+        match start(setup) {
             Ok(gateway) => gateway.live().await,
             Err(error) => {
                 report(&error);
@@ -119,25 +142,25 @@ struct Signals {
     interrupt: Signal,
 }
 
-fn start(config: Config) -> Result<Gateway, StartError> {
-    telemetry::start(&config.log)?;
+fn start(setup: Setup) -> Result<Gateway, StartError> {
+    telemetry::start(&setup.log)?;
     let clock = Clock::machine();
     let signals = Signals::register().map_err(StartError::Signals)?;
-    let roots = TlsRoots::load(config.tencent.ca_file.as_deref())?;
-    let credentials = Arc::new(CredentialStore::load(&config.tencent.credentials)?);
-    let policies = Policies::load(&config.policy.dir)?;
-    let audit = standard_output().and_then(|sink| Audit::start(config.audit, sink)).map_err(StartError::Audit)?;
-    let tencent = Arc::new(config.tencent);
+    let roots = TlsRoots::load(setup.tencent.ca_file.as_deref())?;
+    let credentials = Arc::new(CredentialStore::load(&setup.tencent.credentials)?);
+    let policies = Policies::load(&setup.policy.dir)?;
+    let audit = standard_output().and_then(|sink| Audit::start(setup.audit, sink)).map_err(StartError::Audit)?;
+    let tencent = Arc::new(setup.tencent);
     let (broker, drivers) =
-        Broker::new(&tencent, config.rate_limit, config.cache, policies, audit, clock.clone());
-    let (identity, refresher) = Identity::new(config.auth, clock.clone());
+        Broker::new(&tencent, setup.rate_limit, setup.cache, policies, audit, clock.clone());
+    let (identity, refresher) = Identity::new(setup.auth, roots.clone(), clock.clone());
     let health = Arc::new(Health::new(Arc::clone(&broker), Arc::clone(&identity)));
 
-    let workers = match config.server.workers {
+    let workers = match setup.server.workers {
         0 => available_parallelism().map_or(1, usize::from),
         some => some,
     };
-    let trusted_proxies: Arc<[_]> = config.server.trusted_proxies.into();
+    let trusted_proxies: Arc<[_]> = setup.server.trusted_proxies.into();
     let edge = {
         let (health, credentials) = (Arc::clone(&health), Arc::clone(&credentials));
         move || {
@@ -147,19 +170,19 @@ fn start(config: Config) -> Result<Gateway, StartError> {
                 identity: Arc::clone(&identity),
                 health: Arc::clone(&health),
                 trusted_proxies: Arc::clone(&trusted_proxies),
-                request_timeout: config.server.request_timeout,
+                request_timeout: setup.server.request_timeout,
             })
         }
     };
-    let listen = config.server.listen;
+    let listen = setup.server.listen;
     let public =
         HttpServer::new(move || App::new().app_data(edge()).wrap(from_fn(http::outermost)).configure(http::public))
             .workers(workers)
             .disable_signals()
-            .shutdown_timeout(config.server.shutdown_grace.as_secs().max(1))
+            .shutdown_timeout(setup.server.shutdown_grace.as_secs().max(1))
             .bind(listen)
             .map_err(|error| StartError::Listen { key: "server.listen", address: listen, error })?;
-    let admin_listen = config.server.admin_listen;
+    let admin_listen = setup.server.admin_listen;
     let admin_health = web::Data::from(Arc::clone(&health));
     let admin = HttpServer::new(move || {
         App::new().app_data(admin_health.clone()).wrap(from_fn(http::outermost)).configure(http::admin)
@@ -183,8 +206,8 @@ fn start(config: Config) -> Result<Gateway, StartError> {
         admin: admin.run(),
         health,
         signals,
-        drain_delay: config.server.drain_delay,
-        shutdown_grace: config.server.shutdown_grace,
+        drain_delay: setup.server.drain_delay,
+        shutdown_grace: setup.server.shutdown_grace,
     })
 }
 

@@ -55,7 +55,7 @@ impl Broker {
 
     fn allows(&self, ask: &Ask, region: &Region, policies: &mut Vec<Arc<str>>) -> bool {
         let decision = self.policies.load().decide(&policy::Request {
-            caller: &ask.asker.caller,
+            principal: &ask.asker.principal,
             action: Action::ReadBackupUrls,
             instance: &ask.instance,
             region,
@@ -63,6 +63,9 @@ impl Broker {
             client_ip: ask.asker.client_ip,
             reason: &ask.asker.reason,
         });
+        if !decision.failed.is_empty() {
+            tracing::error!(policies = ?decision.failed, "a policy failed to evaluate, so the request was denied");
+        }
         policies.extend(decision.policies);
         decision.allowed
     }

@@ -17,7 +17,7 @@ use super::context::Context;
 use crate::{
     audit::AuditError,
     broker::Failure,
-    identity::Denial,
+    identity::{Denial, challenge},
     tencent::error::{CallError, Class},
 };
 
@@ -182,8 +182,8 @@ impl From<&Denial> for Problem {
             return Self { retry_after: Some(RETRY_SOON), ..Self::new(Code::Unavailable, detail) };
         }
         Self {
-            challenge: Some(denial.challenge()),
-            ..Self::new(Code::Unauthenticated, denial.description())
+            challenge: Some(challenge(*denial)),
+            ..Self::new(Code::Unauthenticated, denial.to_string())
         }
     }
 }

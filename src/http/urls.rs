@@ -24,6 +24,7 @@ use crate::{
     audit::Record,
     broker::{Ask, Asker, Broker, UrlsAnswer},
     domain::{BackupId, InstanceId, Network},
+    policy::Principal,
 };
 
 const X_ACCESS_REASON: HeaderName = HeaderName::from_static("x-access-reason");
@@ -93,9 +94,11 @@ fn respond(answer: &UrlsAnswer, format: Format, network: Network) -> HttpRespons
 
 fn asker(request: &HttpRequest, edge: &Edge, context: &Context) -> Asker {
     let caller = request.extensions().get::<Authenticated>().map(|caller| Arc::clone(&caller.0));
+    let caller = caller.expect("the gate lets nobody in without a caller");
     let peer = request.peer_addr().map_or(std::net::Ipv4Addr::UNSPECIFIED.into(), |peer| peer.ip());
     Asker {
-        caller: caller.expect("the gate lets nobody in without a caller"),
+        principal: Principal::new(&caller),
+        caller,
         client_ip: client_ip(peer, request.headers(), &edge.trusted_proxies),
         reason: Arc::from(""),
         request_id: context.request_id.clone(),
