@@ -263,6 +263,24 @@ fn regions_are_named_once_and_as_the_vendor_names_them() {
 }
 
 #[test]
+fn a_wrong_endpoint_is_told_in_the_words_of_its_room_and_not_repeated() {
+    for (endpoint, told) in [
+        (
+            "https://redis.example.com/path?key=hunter2",
+            "must be https://host[:port], without a path, a query or a user",
+        ),
+        ("https://user:hunter2@redis.example.com", "must be https://host[:port], without a path, a query or a user"),
+        ("http://redis.example.com", "plain http is accepted for loopback addresses only"),
+    ] {
+        let default = of_changed("[tencent]", &format!("[tencent]\nendpoint = \"{endpoint}\""));
+        let of_region = of_added(&format!("[tencent.endpoints]\nap-chengdu = \"{endpoint}\""));
+
+        assert_eq!(default, [format!("tencent.endpoint (FILE:3:12): {told}")]);
+        assert_eq!(of_region, [format!("tencent.endpoints.ap-chengdu (FILE:11:14): {told}")]);
+    }
+}
+
+#[test]
 fn an_unknown_key_is_told_what_may_have_been_meant() {
     for (added, told) in [
         ("[server]\nlsiten = \"x\"", "server.lsiten (FILE:11:10): is not known to this version; did you mean listen?"),
