@@ -132,7 +132,7 @@ fn without_a_file_the_way_to_name_one_is_told() {
 #[test]
 fn a_wrong_usage_is_exit_code_2() {
     let folder = folder_with(VALID);
-    for arguments in [&["frobnicate"][..], &["--confg", "x"], &["check-config", "--config"], &["serve", "--print"]] {
+    for arguments in [&["frobnicate"][..], &["--xconfig", "x"], &["check-config", "--config"], &["serve", "--print"]] {
         let (code, stdout, stderr) = said(&gateway(folder.path(), arguments, &[]));
 
         assert_eq!((code, stdout.as_str()), (Some(2), ""), "{arguments:?}");

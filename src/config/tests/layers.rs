@@ -117,9 +117,9 @@ fn a_wrong_variable_is_told_by_its_name() {
             "auth.leeway (GATEWAY_AUTH__LEEWAY): must be a duration from \"0s\" to \"10m\", not \"30\"",
         ),
         (
-            "GATEWAY_LOG__LEVL",
+            "GATEWAY_LOG__XLEVEL",
             "info",
-            "log.levl (GATEWAY_LOG__LEVL): is not known to this version; did you mean level?",
+            "log.xlevel (GATEWAY_LOG__XLEVEL): is not known to this version; did you mean level?",
         ),
         (
             "GATEWAY_LOG__level",

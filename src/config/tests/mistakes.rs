@@ -338,7 +338,7 @@ fn every_mistake_is_told_at_once() {
     let text = r#"
 [server]
 listen = "here"
-wrokers = 3
+xworkers = 3
 request_timeout = "fast"
 
 [auth]
@@ -365,7 +365,7 @@ max_bytes = "lots"
         keys,
         [
             "log.colour",
-            "server.wrokers",
+            "server.xworkers",
             "server.listen",
             "server.request_timeout",
             "auth.leeway",
