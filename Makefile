@@ -1,0 +1,40 @@
+# What one types. The work itself stands in scripts/, a file a target.
+
+SHELL := /bin/bash
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+.DEFAULT_GOAL := help
+
+# A copy of the RustSec advisory database. Where there is none, cargo-audit fetches the published one.
+export ADVISORY_DB ?= ../shared/advisory-db
+
+.PHONY: help
+help: ## name every target in a line
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: ## start the gateway against the sandbox and print curl lines to paste (PORT=, ADMIN_PORT=, SANDBOX_PORT= move it)
+	@scripts/run
+
+.PHONY: smoke
+smoke: ## do what a person would after `make run`, on free ports, and say whether it went well
+	@scripts/smoke
+
+.PHONY: lint
+lint: ## formatting, lints, documentation, licences, advisories, spelling: everything that is read
+	@scripts/lint
+
+.PHONY: test
+test: ## every test that belongs to a commit; installs what it needs into target/
+	@scripts/test
+
+.PHONY: verify
+verify: ## all of it and what is too slow for every commit
+	@scripts/verify
+
+.PHONY: fmt
+fmt: ## format Rust, TOML and scripts in place
+	@scripts/fmt
+
+.PHONY: clean
+clean: ## remove target/, the tools in it included
+	@rm -rf target
