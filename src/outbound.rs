@@ -16,7 +16,10 @@ use std::{
 use awc::{
     ClientResponse,
     error::PayloadError,
-    http::header::{self, HeaderMap},
+    http::{
+        StatusCode, Version,
+        header::{self, HeaderMap},
+    },
 };
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
@@ -131,8 +134,9 @@ pub fn client(roots: &TlsRoots, connect_timeout: Duration, timeout: Duration) ->
 ///
 /// # Errors
 /// [`BodyError::TooLong`] as soon as the announced or the received length passes the limit; [`BodyError::Broken`] where
-/// fewer bytes came than were announced. A chunked body that is cut off cannot be told from a whole one here (awc ends
-/// both the same way): its reader must notice.
+/// fewer bytes came than were announced, or a body was to be read to the end of the connection (awc would read none of
+/// it). A chunked body that is cut off cannot be told from a whole one here (awc ends both the same way): its reader
+/// must notice.
 pub async fn read_body<S>(response: &mut ClientResponse<S>, limit_bytes: usize) -> Result<Bytes, BodyError>
 where
     S: Stream<Item = Result<Bytes, PayloadError>> + Unpin,
@@ -140,6 +144,9 @@ where
     let announced_bytes = content_length(response.headers())?;
     if announced_bytes.is_some_and(|length| length > limit_bytes) {
         return Err(BodyError::TooLong { limit_bytes });
+    }
+    if announced_bytes.is_none() && ends_with_its_connection(response) {
+        return Err(BodyError::Broken);
     }
 
     let mut body = BytesMut::with_capacity(announced_bytes.unwrap_or_default());
@@ -156,6 +163,14 @@ where
         return Err(BodyError::Broken);
     }
     Ok(body.freeze())
+}
+
+/// Whether the body has no other end than that of the connection (RFC 9112 section 6.3, rule 8). For HTTP/1.1 awc takes
+/// that for no body, and would hand it out as an empty one.
+fn ends_with_its_connection<S>(response: &ClientResponse<S>) -> bool {
+    response.version() == Version::HTTP_11
+        && !response.headers().contains_key(header::TRANSFER_ENCODING)
+        && !matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
 }
 
 fn content_length(headers: &HeaderMap) -> Result<Option<usize>, BodyError> {

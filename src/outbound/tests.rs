@@ -152,6 +152,16 @@ fn a_body_that_ends_early_is_broken() {
     });
 }
 
+#[test]
+fn a_body_that_ends_with_its_connection_is_read_for_http_1_0_and_refused_for_1_1() {
+    on_worker(async {
+        let until_close = |version: &str| Reply::SendAndClose(format!("HTTP/{version} 200 OK\r\n\r\nabc").into_bytes());
+
+        assert_eq!(body(until_close("1.0"), 3).await.as_deref(), Ok(&b"abc"[..]));
+        assert_eq!(body(until_close("1.1"), 3).await, Err(BodyError::Broken));
+    });
+}
+
 /// A TLS server with the certificate of `tests/vectors/tls` that answers one request; it returns the ALPN protocol that
 /// was agreed on, of `h2` and `http/1.1`.
 fn tls_server() -> (u16, std::thread::JoinHandle<Option<Vec<u8>>>) {

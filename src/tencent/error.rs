@@ -2,7 +2,7 @@
 //!
 //! Pure rules: nothing here waits, counts or knows a status code of our own.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, io, sync::Arc, time::Duration};
 
 /// The longest part of the vendor's message that is kept, in characters.
 const MESSAGE_LIMIT: usize = 400;
@@ -56,6 +56,20 @@ pub enum Defect {
     UnusableUrl,
 }
 
+/// Why no connection came about.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unreachable {
+    /// The host's name has no address.
+    #[error("its name has no address")]
+    NoAddress,
+    /// The operating system reports this.
+    #[error("{0}")]
+    Io(io::ErrorKind),
+    /// The TLS handshake failed; what the TLS library says.
+    #[error("TLS: {0}")]
+    Tls(Arc<str>),
+}
+
 /// Why a call brought no result.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CallError {
@@ -76,8 +90,8 @@ pub enum CallError {
     #[error("the upstream answered with status {0}")]
     Status(u16),
     /// No connection came about.
-    #[error("no connection to the upstream")]
-    Connect,
+    #[error("no connection to the upstream: {0}")]
+    Connect(Unreachable),
     /// The connection broke before the answer was whole.
     #[error("the connection to the upstream broke")]
     Dropped,
@@ -128,7 +142,7 @@ impl CallError {
     /// - Everything that the caller or the operator has to mend: no.
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Connect | Self::Dropped | Self::Timeout => true,
+            Self::Connect(_) | Self::Dropped | Self::Timeout => true,
             Self::Status(status) => (500..=599).contains(status),
             Self::Malformed(defect) => *defect == Defect::NotAnAnswer,
             Self::Refused { class: Class::RateLimited, .. } => true,

@@ -99,7 +99,8 @@ fn every_code_of_the_vendor_has_its_class_and_its_verdict_on_another_attempt() {
 #[test]
 fn what_broke_on_the_way_is_worth_another_attempt() {
     for (error, retryable) in [
-        (CallError::Connect, true),
+        (CallError::Connect(Unreachable::NoAddress), true),
+        (CallError::Connect(Unreachable::Io(io::ErrorKind::ConnectionRefused)), true),
         (CallError::Dropped, true),
         (CallError::Timeout, true),
         (CallError::Status(500), true),
