@@ -1,6 +1,14 @@
 //! Who was given what: one record a decision, written before the answer leaves.
+//!
+//! It never decides and never drops: what cannot be written in time is an error, and the answer stays here.
+
+mod record;
+mod sink;
 
 use std::time::Duration;
+
+pub use record::{CacheUse, Decision, Record};
+pub use sink::{Audit, AuditError};
 
 /// What `[audit]` says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

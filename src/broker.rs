@@ -1,1 +1,273 @@
-//! broker
+//! The story of a request: permission, record, cache, quota, call.
+//!
+//! It introduces the rooms below to each other, for they do not know one another. It knows no HTTP status and no
+//! header; what it returns says what happened, and the edge says it to the caller.
+
+mod attempts;
+mod buckets;
+mod document;
+mod flights;
+mod permission;
+mod regions;
+mod urls;
+
+use std::{
+    net::IpAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use arc_swap::ArcSwap;
+
+pub use document::Document;
+pub use urls::{Source, UrlsAnswer, Why};
+
+use crate::{
+    audit::{Audit, AuditError, CacheUse, Decision, Record},
+    cache::{Local, Negative, Rules},
+    domain::{Action, BackupId, Caller, Clock, InstanceId, Network, Region, RequestId},
+    policy::{Policies, Principal},
+    quota::{Driver, Limits, Line, Refusal},
+    tencent::{self, client::Client, error::CallError},
+};
+
+/// What all workers share.
+pub struct Broker {
+    policies: ArcSwap<Policies>,
+    regions: regions::Regions,
+    region_names: Vec<Region>,
+    buckets: buckets::Buckets,
+    flights: flights::Flights<Key, urls::Fetched>,
+    documents: Local<Key, Document>,
+    missing: Negative<Key, Arc<CallError>>,
+    failed_refreshes: Negative<Key, ()>,
+    audit: Audit,
+    rules: Rules,
+    max_retries: u32,
+    clock: Clock,
+}
+
+/// One worker's way to the upstream, beside what it shares with the others. A client cannot change threads.
+pub struct Worker {
+    broker: Arc<Broker>,
+    client: Client,
+}
+
+/// Who asks, and on what terms.
+#[derive(Clone, Debug)]
+pub struct Asker {
+    /// The verified caller.
+    pub caller: Arc<Caller>,
+    /// The same caller as policies see it.
+    pub principal: Principal,
+    /// The address that the request came from.
+    pub client_ip: IpAddr,
+    /// `X-Access-Reason`; empty where none was given.
+    pub reason: Arc<str>,
+    /// The id that the caller reads in the answer.
+    pub request_id: RequestId,
+    /// The trace that the caller is part of.
+    pub trace_id: Option<Arc<str>>,
+    /// When the answer is due.
+    pub deadline: Instant,
+}
+
+/// A request for the URLs of one backup.
+#[derive(Clone, Debug)]
+pub struct Ask {
+    /// Who asks.
+    pub asker: Asker,
+    /// The instance.
+    pub instance: InstanceId,
+    /// The backup.
+    pub backup: BackupId,
+    /// The region, where the caller named one: a configured one.
+    pub region: Option<Region>,
+    /// The addresses that the caller wants.
+    pub network: Network,
+    /// `Cache-Control: no-cache`: an entry older than `cache.min_age` will not do.
+    pub wants_fresh: bool,
+}
+
+/// Why there are no URLs.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Failure {
+    /// The policy says no.
+    #[error("the policy does not permit this")]
+    Forbidden,
+    /// None of the regions that the caller may use has the instance.
+    #[error("no such instance")]
+    InstanceNotFound,
+    /// The upstream said no, or nothing that could be understood.
+    #[error(transparent)]
+    Upstream(Arc<CallError>),
+    /// The shared bucket cannot serve this call in time.
+    #[error("the upstream's quota is exhausted")]
+    QuotaExhausted(Refusal),
+    /// The request's time ran out while the upstream was asked.
+    #[error("the request's time ran out")]
+    DeadlineOver,
+    /// The task that fetched died.
+    #[error("the fetch was lost")]
+    Lost,
+}
+
+/// What came of a request, with the record that must be written before the caller hears of it.
+pub struct Settled<T> {
+    /// What came of it.
+    pub outcome: Result<T, Failure>,
+    record: Record,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Key {
+    region: Region,
+    instance: InstanceId,
+    backup: BackupId,
+}
+
+/// How long an entry whose refresh failed is left alone.
+const REFRESH_PAUSE: Duration = Duration::from_secs(10);
+
+impl Broker {
+    /// A broker, and what must run beside the workers for its buckets to be served.
+    pub fn new(
+        settings: &tencent::Settings,
+        limits: Limits,
+        rules: Rules,
+        policies: Policies,
+        audit: Audit,
+        clock: Clock,
+    ) -> (Arc<Self>, Vec<Driver>) {
+        let (buckets, drivers) = buckets::Buckets::new(&settings.endpoints, &settings.regions, limits, &clock);
+        let broker = Self {
+            policies: ArcSwap::from_pointee(policies),
+            regions: regions::Regions::new(&settings.regions, rules.list_ttl),
+            region_names: settings.regions.clone(),
+            buckets,
+            flights: flights::Flights::new(),
+            documents: Local::new(rules),
+            missing: Negative::new(rules.negative_ttl),
+            failed_refreshes: Negative::new(REFRESH_PAUSE),
+            audit,
+            rules,
+            max_retries: settings.max_retries,
+            clock,
+        };
+        (Arc::new(broker), drivers)
+    }
+
+    /// The configured region of that name.
+    pub fn region(&self, name: &str) -> Option<&Region> {
+        self.region_names.iter().find(|region| region.as_str() == name)
+    }
+
+    /// The configured regions, for a message.
+    pub fn regions(&self) -> &[Region] {
+        &self.region_names
+    }
+
+    /// The clock that the whole request is measured by.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// Whether records cannot be written at the moment.
+    pub fn audit_is_failing(&self) -> bool {
+        self.audit.is_failing()
+    }
+
+    /// Writes the record of what came of a request, now that its status is known.
+    ///
+    /// # Errors
+    ///
+    /// When the record is not known to be written. Then nothing of the outcome may leave.
+    pub async fn settle(&self, record: Record, status: u16) -> Result<(), AuditError> {
+        self.audit.write(record.to_line(self.clock.wall(), status)).await
+    }
+
+    /// The record of a request of a known caller that could not be understood.
+    pub fn record_of_error(&self, asker: &Asker) -> Record {
+        Record {
+            event_id: random_id(),
+            request_id: asker.request_id.clone(),
+            trace_id: asker.trace_id.clone(),
+            caller: Arc::clone(&asker.caller),
+            client_ip: asker.client_ip,
+            reason: Arc::clone(&asker.reason),
+            action: None,
+            instance: None,
+            backup: None,
+            region: None,
+            network: None,
+            decision: Decision::Error,
+            policies: Vec::new(),
+            cache: CacheUse::None,
+            upstream_request_id: None,
+            expires_at: None,
+        }
+    }
+
+    fn record_of(&self, ask: &Ask) -> Record {
+        Record {
+            action: Some(Action::ReadBackupUrls),
+            instance: Some(ask.instance.clone()),
+            backup: Some(ask.backup.clone()),
+            region: ask.region.clone(),
+            network: Some(ask.network),
+            decision: Decision::Deny,
+            ..self.record_of_error(&ask.asker)
+        }
+    }
+}
+
+impl Worker {
+    /// A worker's part of `broker`, with a client that was made on the worker's own thread.
+    pub fn new(broker: Arc<Broker>, client: Client) -> Self {
+        Self { broker, client }
+    }
+
+    /// What all workers share.
+    pub fn broker(&self) -> &Arc<Broker> {
+        &self.broker
+    }
+}
+
+impl Asker {
+    /// The caller's line in the upstream's queue.
+    fn line(&self) -> Line {
+        Line::Caller { issuer: Arc::clone(&self.caller.issuer), caller: Arc::clone(&self.caller.subject) }
+    }
+
+    /// Time until the answer is due.
+    pub fn time_left(&self, now: Instant) -> Duration {
+        self.deadline.saturating_duration_since(now)
+    }
+}
+
+impl<T> Settled<T> {
+    /// The outcome and the record apart.
+    pub fn into_parts(self) -> (Result<T, Failure>, Record) {
+        (self.outcome, self.record)
+    }
+}
+
+impl From<flights::WaitEnded> for Failure {
+    fn from(ended: flights::WaitEnded) -> Self {
+        match ended {
+            flights::WaitEnded::Overtaken(refusal) => Self::QuotaExhausted(refusal),
+            flights::WaitEnded::DeadlineOver => Self::DeadlineOver,
+            flights::WaitEnded::Lost => Self::Lost,
+        }
+    }
+}
+
+/// 128 random bits as an id. Where the system gives no randomness the process cannot promise unique records, and says
+/// so by an id of zeros rather than by dying.
+pub fn random_id() -> RequestId {
+    let mut bytes = [0; 16];
+    if getrandom::fill(&mut bytes).is_err() {
+        tracing::error!("the system gives no randomness; ids are not unique");
+    }
+    RequestId::from_random(u128::from_be_bytes(bytes))
+}

@@ -1,6 +1,16 @@
 //! What was fetched, for as long as it is honest to hand it out.
+//!
+//! It holds and judges; it never fetches.
+
+mod entry;
+mod local;
+mod negative;
 
 use std::time::Duration;
+
+pub use entry::{Freshness, Lifetime, Now};
+pub use local::{Entry, Local, Lookup};
+pub use negative::Negative;
 
 /// What `[cache]` says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

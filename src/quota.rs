@@ -8,6 +8,9 @@ pub mod window;
 
 use std::time::Duration;
 
+pub use fair_queue::Line;
+pub use local::{Abandoned, Bucket, Driver, Fetch, FetchHandle, Grant, Place, Refusal, RefusalReason, Standing};
+
 /// What `[rate_limit]` says of the upstream's quota.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {

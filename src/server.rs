@@ -1,6 +1,48 @@
 //! Listeners, workers, and how the process lives and ends.
+//!
+//! It introduces what the configuration describes to each other and then only waits; no rule of a request lives here.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    fs::File,
+    io,
+    net::SocketAddr,
+    os::fd::AsFd as _,
+    process::ExitCode,
+    rc::Rc,
+    sync::Arc,
+    thread::available_parallelism,
+    time::Duration,
+};
+
+use actix_web::{
+    App, HttpServer,
+    dev::Server,
+    middleware::from_fn,
+    rt,
+    web,
+};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    time::{MissedTickBehavior, interval, sleep, timeout},
+};
+
+use crate::{
+    audit::{self, Audit},
+    broker::{Broker, Worker},
+    cache,
+    domain::Clock,
+    http::{self, Edge, Health},
+    identity::{self, Identity},
+    outbound::{RootsError, TlsRoots},
+    policy::{self, Policies, PolicyErrors},
+    quota,
+    telemetry::{self, TelemetryError},
+    tencent::{
+        self,
+        client::Client,
+        credentials::{CredentialStore, CredentialsError},
+    },
+};
 
 /// What `[server]` says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,4 +61,222 @@ pub struct Settings {
     pub shutdown_grace: Duration,
     /// Networks whose `Forwarded` and `X-Forwarded-For` are believed.
     pub trusted_proxies: Vec<ipnet::IpNet>,
+}
+
+/// Everything that a gateway is made of, as the configuration describes it.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// Listeners, workers, the end of the process.
+    pub server: Settings,
+    /// Who may call.
+    pub auth: identity::Settings,
+    /// What they may do.
+    pub policy: policy::Settings,
+    /// The cloud.
+    pub tencent: tencent::Settings,
+    /// Its quota.
+    pub rate_limit: quota::Limits,
+    /// What is kept, and for how long.
+    pub cache: cache::Rules,
+    /// The record of decisions.
+    pub audit: audit::Settings,
+    /// Log lines.
+    pub log: telemetry::Settings,
+}
+
+/// Why the gateway did not start.
+#[derive(Debug, thiserror::Error)]
+enum StartError {
+    #[error(transparent)]
+    Telemetry(#[from] TelemetryError),
+    #[error("tencent.ca_file: {0}")]
+    Roots(#[from] RootsError),
+    #[error("tencent.credentials: {0}")]
+    Credentials(#[from] CredentialsError),
+    #[error("policy.dir: {0}")]
+    Policies(#[from] PolicyErrors),
+    #[error("the audit writer did not start: {0}")]
+    Audit(#[source] io::Error),
+    #[error("{key}: cannot listen on {address}: {error}")]
+    Listen { key: &'static str, address: SocketAddr, error: io::Error },
+    #[error("signals cannot be received: {0}")]
+    Signals(#[source] io::Error),
+}
+
+/// How often a file of credentials is looked at. Kubernetes swaps mounted secrets without a signal.
+const CREDENTIALS_TICK: Duration = Duration::from_secs(1);
+
+/// Serves until a signal ends it. Exit code 0 after a complete drain, 1 where a second signal cut it short, 2 where
+/// it did not start.
+pub fn run(setup: Setup) -> ExitCode {
+    rt::System::new().block_on(async {
+        match start(setup) {
+            Ok(gateway) => gateway.live().await,
+            Err(error) => {
+                report(&error);
+                ExitCode::from(2)
+            }
+        }
+    })
+}
+
+/// A start that failed is told twice where it can be: in the log, and plainly for a person at a terminal.
+#[expect(clippy::print_stderr, reason = "logging itself may be what did not start")]
+fn report(error: &StartError) {
+    tracing::error!(%error, "the gateway did not start");
+    eprintln!("redis-backup-gateway: {error}");
+}
+
+/// A gateway that listens.
+struct Gateway {
+    public: Server,
+    admin: Server,
+    health: Arc<Health>,
+    signals: Signals,
+    drain_delay: Duration,
+    shutdown_grace: Duration,
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+fn start(setup: Setup) -> Result<Gateway, StartError> {
+    telemetry::start(&setup.log)?;
+    let clock = Clock::machine();
+    let signals = Signals::register().map_err(StartError::Signals)?;
+    let roots = TlsRoots::load(setup.tencent.ca_file.as_deref())?;
+    let credentials = Arc::new(CredentialStore::load(&setup.tencent.credentials)?);
+    let policies = Policies::load(&setup.policy.dir)?;
+    let audit = standard_output().and_then(|sink| Audit::start(setup.audit, sink)).map_err(StartError::Audit)?;
+    let tencent = Arc::new(setup.tencent);
+    let (broker, drivers) =
+        Broker::new(&tencent, setup.rate_limit, setup.cache, policies, audit, clock.clone());
+    let (identity, refresher) = Identity::new(setup.auth, roots.clone(), clock.clone());
+    let health = Arc::new(Health::new(Arc::clone(&broker), Arc::clone(&identity)));
+
+    let workers = match setup.server.workers {
+        0 => available_parallelism().map_or(1, usize::from),
+        some => some,
+    };
+    let trusted_proxies: Arc<[_]> = setup.server.trusted_proxies.into();
+    let edge = {
+        let (health, credentials) = (Arc::clone(&health), Arc::clone(&credentials));
+        move || {
+            let client = Client::new(Arc::clone(&tencent), &roots, Arc::clone(&credentials), clock.clone());
+            Rc::new(Edge {
+                worker: Rc::new(Worker::new(Arc::clone(&broker), client)),
+                identity: Arc::clone(&identity),
+                health: Arc::clone(&health),
+                trusted_proxies: Arc::clone(&trusted_proxies),
+                request_timeout: setup.server.request_timeout,
+            })
+        }
+    };
+    let listen = setup.server.listen;
+    let public =
+        HttpServer::new(move || App::new().app_data(edge()).wrap(from_fn(http::outermost)).configure(http::public))
+            .workers(workers)
+            .disable_signals()
+            .shutdown_timeout(setup.server.shutdown_grace.as_secs().max(1))
+            .bind(listen)
+            .map_err(|error| StartError::Listen { key: "server.listen", address: listen, error })?;
+    let admin_listen = setup.server.admin_listen;
+    let admin_health = web::Data::from(Arc::clone(&health));
+    let admin = HttpServer::new(move || {
+        App::new().app_data(admin_health.clone()).wrap(from_fn(http::outermost)).configure(http::admin)
+    })
+    .workers(1)
+    .disable_signals()
+    .shutdown_timeout(1)
+    .bind(admin_listen)
+    .map_err(|error| StartError::Listen { key: "server.admin_listen", address: admin_listen, error })?;
+
+    for driver in drivers {
+        rt::spawn(driver.run());
+    }
+    rt::spawn(refresher.run());
+    rt::spawn(watch_credentials(credentials));
+    let public_address = public.addrs().first().copied().unwrap_or(listen);
+    let admin_address = admin.addrs().first().copied().unwrap_or(admin_listen);
+    tracing::info!(%public_address, %admin_address, workers, version = env!("CARGO_PKG_VERSION"), "listening");
+    Ok(Gateway {
+        public: public.run(),
+        admin: admin.run(),
+        health,
+        signals,
+        drain_delay: setup.server.drain_delay,
+        shutdown_grace: setup.server.shutdown_grace,
+    })
+}
+
+/// Standard output as the audit sink, unbuffered: what `write` returned for is in the kernel's hands.
+fn standard_output() -> io::Result<File> {
+    Ok(File::from(io::stdout().as_fd().try_clone_to_owned()?))
+}
+
+impl Gateway {
+    /// Serves, drains and ends: not ready at once, accepting for `drain_delay` more, then only what is in flight.
+    async fn live(self) -> ExitCode {
+        let Self { public, admin, health, mut signals, drain_delay, shutdown_grace } = self;
+        let (public_handle, admin_handle) = (public.handle(), admin.handle());
+        let public = rt::spawn(public);
+        let admin = rt::spawn(admin);
+
+        let name = signals.next().await;
+        tracing::info!(signal = name, "draining: not ready, still accepting");
+        health.drain();
+        let drained = async {
+            sleep(drain_delay).await;
+            tracing::info!("no longer accepting; requests in flight may end");
+            public_handle.stop(true).await;
+            admin_handle.stop(true).await;
+            let _ = tokio::join!(public, admin);
+        };
+        // The server counts the grace in whole seconds; a little more is the line where waiting turns into hanging.
+        let limit = drain_delay + shutdown_grace + Duration::from_secs(2);
+        tokio::select! {
+            drained = timeout(limit, drained) => match drained {
+                Ok(()) => {
+                    tracing::info!("drained");
+                    ExitCode::SUCCESS
+                }
+                Err(_) => {
+                    tracing::error!("requests in flight did not end in time");
+                    ExitCode::FAILURE
+                }
+            },
+            name = signals.next() => {
+                tracing::warn!(signal = name, "cut short by a second signal");
+                ExitCode::FAILURE
+            }
+        }
+    }
+}
+
+impl Signals {
+    fn register() -> io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
+
+async fn watch_credentials(credentials: Arc<CredentialStore>) {
+    let mut tick = interval(CREDENTIALS_TICK);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        match credentials.reload_if_changed() {
+            Ok(true) => tracing::info!("the cloud credentials were reloaded"),
+            Ok(false) => {}
+            Err(error) => tracing::error!(%error, "the cloud credentials were not reloaded; the old ones stay in force"),
+        }
+    }
 }

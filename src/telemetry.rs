@@ -1,4 +1,10 @@
 //! What the process tells its operator: log lines to standard error.
+//!
+//! No line carries a token, a secret, a signature or a signed URL: those types do not print themselves.
+
+use std::io::{self, IsTerminal as _};
+
+use tracing_subscriber::{EnvFilter, util::SubscriberInitExt as _};
 
 /// What `[log]` says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,4 +24,36 @@ pub enum Format {
     Text,
     /// One JSON object an event.
     Json,
+}
+
+/// Why logging did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryError {
+    /// The level is no filter.
+    #[error("log.level is not a level or a filter: {0}")]
+    Filter(#[from] tracing_subscriber::filter::ParseError),
+    /// The process logs already.
+    #[error("logging was started twice")]
+    Twice(#[from] tracing_subscriber::util::TryInitError),
+}
+
+/// Starts logging for the whole process.
+///
+/// # Errors
+///
+/// When the level is no filter, or logging was started before.
+pub fn start(settings: &Settings) -> Result<(), TelemetryError> {
+    let filter = EnvFilter::try_new(&settings.level)?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let as_json = match settings.format {
+        Format::Auto => !io::stderr().is_terminal(),
+        Format::Text => false,
+        Format::Json => true,
+    };
+    if as_json {
+        builder.json().flatten_event(true).finish().try_init()?;
+    } else {
+        builder.with_ansi(io::stderr().is_terminal()).finish().try_init()?;
+    }
+    Ok(())
 }

@@ -1,0 +1,11 @@
+//! The sandbox over real sockets.
+
+mod support;
+
+mod api;
+mod control;
+mod downloads;
+mod faults;
+mod issuer;
+mod limit;
+mod program;

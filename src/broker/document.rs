@@ -1,0 +1,77 @@
+//! The answer that is kept: the URLs of one backup, with the bodies that were rendered from them.
+
+use std::{
+    sync::OnceLock,
+    time::SystemTime,
+};
+
+use bytes::Bytes;
+
+use crate::{
+    cache::{Lifetime, Now},
+    domain::{BackupId, InstanceId, Region},
+    tencent::{cos_url, wire::BackupUrls},
+};
+
+/// The URLs of one backup and where they came from.
+#[derive(Debug)]
+pub struct Document {
+    /// The instance that was asked for.
+    pub instance: InstanceId,
+    /// The backup that was asked for.
+    pub backup: BackupId,
+    /// The region that answered.
+    pub region: Region,
+    /// What the upstream gave.
+    pub urls: BackupUrls,
+    /// When it came.
+    pub fetched_at: SystemTime,
+    /// The earliest end of validity among all URLs.
+    pub expires_at: SystemTime,
+    rendered: OnceLock<Bytes>,
+}
+
+impl Document {
+    pub(super) fn new(
+        instance: InstanceId,
+        backup: BackupId,
+        region: Region,
+        urls: BackupUrls,
+        fetched_at: SystemTime,
+        expires_at: SystemTime,
+    ) -> Self {
+        Self { instance, backup, region, urls, fetched_at, expires_at, rendered: OnceLock::new() }
+    }
+
+    /// The body that nearly every caller asks for, rendered once and shared from then on.
+    pub fn rendered(&self, render: impl FnOnce(&Self) -> Bytes) -> Bytes {
+        self.rendered.get_or_init(|| render(self)).clone()
+    }
+
+    /// Bytes that this takes, the rendered body included: it repeats every text once, with some syntax around it.
+    pub(super) fn weight_bytes(&self) -> usize {
+        const SYNTAX_PER_FILE_BYTES: usize = 128;
+        let texts: usize = self
+            .urls
+            .files
+            .iter()
+            .map(|file| {
+                let urls = [&file.download_url, &file.inner_download_url];
+                file.name.len() + urls.into_iter().flatten().map(|url| url.expose().len()).sum::<usize>()
+            })
+            .sum();
+        2 * texts + self.urls.files.len() * SYNTAX_PER_FILE_BYTES + 512
+    }
+
+    pub(super) fn lifetime(&self, now: Now) -> Lifetime {
+        Lifetime {
+            fetched_at: self.fetched_at,
+            fetched_monotonic: now.monotonic,
+            expires_at: self.expires_at,
+            carries_security_token: self.urls.files.iter().any(|file| {
+                let urls = [&file.download_url, &file.inner_download_url];
+                urls.into_iter().flatten().any(|url| cos_url::carries_security_token(url.expose()))
+            }),
+        }
+    }
+}

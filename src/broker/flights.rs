@@ -1,0 +1,162 @@
+//! One fetch for everybody who waits for the same thing.
+//!
+//! A fetch is a task of its own that no caller can cancel; callers subscribe to its outcome. Each waiter stands in its
+//! own line of the quota's queue and keeps its own deadline and its own refusal: nobody is handed another's 429.
+
+use std::{
+    collections::HashMap,
+    hash::Hash,
+    sync::{Arc, Mutex, PoisonError},
+    time::Instant,
+};
+
+use tokio::{sync::watch, time::sleep_until};
+
+use crate::{
+    domain::Clock,
+    quota::{Bucket, Fetch, FetchHandle, Line, Place, Refusal, Standing},
+    tencent::error::CallError,
+};
+
+/// What a fetch came to; shared by all who waited for it.
+pub(super) type Outcome<V> = Result<V, Arc<CallError>>;
+
+/// The fetches under way or in the queue, by what they fetch.
+pub(super) struct Flights<K, V> {
+    in_flight: Arc<Mutex<HashMap<K, Flight<V>>>>,
+}
+
+/// A fetch as its waiters see it.
+struct Flight<V> {
+    fetch: FetchHandle,
+    outcome: watch::Receiver<Option<Outcome<V>>>,
+}
+
+/// A caller who waits for a fetch.
+pub(super) struct Passenger<V> {
+    place: Place,
+    outcome: watch::Receiver<Option<Outcome<V>>>,
+}
+
+/// The side of a new fetch that makes the call. Whoever drops it unfinished strands nobody: its waiters are told.
+pub(super) struct Pilot<K: Hash + Eq, V> {
+    key: K,
+    /// The fetch in the quota's queue.
+    pub(super) fetch: Fetch,
+    outcome: watch::Sender<Option<Outcome<V>>>,
+    in_flight: Arc<Mutex<HashMap<K, Flight<V>>>>,
+}
+
+/// What came of boarding.
+pub(super) enum Boarding<K: Hash + Eq, V> {
+    /// Somebody fetches this already; wait with them.
+    Joined(Passenger<V>),
+    /// Nobody did: spawn the pilot, then wait.
+    Opened(Passenger<V>, Pilot<K, V>),
+    /// The queue says at once that this caller would wait too long.
+    Refused(Refusal),
+}
+
+/// Why a wait ended without an outcome.
+#[derive(Debug)]
+pub(super) enum WaitEnded {
+    /// Others came first until the wait grew past `max_wait`.
+    Overtaken(Refusal),
+    /// The request's own deadline came.
+    DeadlineOver,
+    /// The task that fetched died.
+    Lost,
+}
+
+impl<K: Hash + Eq + Clone, V: Clone> Flights<K, V> {
+    pub(super) fn new() -> Self {
+        Self { in_flight: Arc::new(Mutex::new(HashMap::new())) }
+    }
+
+    /// Puts a caller in line for `key`, behind those of its own line who came before.
+    pub(super) fn board(
+        &self,
+        key: &K,
+        bucket: &Bucket,
+        line: &Line,
+        now: Instant,
+        deadline: Instant,
+    ) -> Boarding<K, V> {
+        // Held while standing in line, so that a fetch cannot be given up between finding and joining it.
+        let mut in_flight = self.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(flight) = in_flight.get(key) {
+            match flight.fetch.stand(line, now, deadline) {
+                Standing::Waiting(place) | Standing::Underway(place) => {
+                    return Boarding::Joined(Passenger { place, outcome: flight.outcome.clone() });
+                }
+                Standing::Refused(refusal) => return Boarding::Refused(refusal),
+                // Its last waiter left a moment ago, and its pilot has not tidied up yet.
+                Standing::Abandoned => {}
+            }
+        }
+        let fetch = bucket.open_fetch();
+        let handle = fetch.handle();
+        let place = match handle.stand(line, now, deadline) {
+            Standing::Waiting(place) | Standing::Underway(place) => place,
+            Standing::Refused(refusal) => return Boarding::Refused(refusal),
+            Standing::Abandoned => unreachable!("a fetch that nobody has left yet is not abandoned"),
+        };
+        let (sender, receiver) = watch::channel(None);
+        in_flight.insert(key.clone(), Flight { fetch: handle, outcome: receiver.clone() });
+        let pilot = Pilot { key: key.clone(), fetch, outcome: sender, in_flight: Arc::clone(&self.in_flight) };
+        Boarding::Opened(Passenger { place, outcome: receiver }, pilot)
+    }
+
+    /// Whether somebody fetches `key` right now.
+    pub(super) fn is_in_flight(&self, key: &K) -> bool {
+        self.in_flight.lock().unwrap_or_else(PoisonError::into_inner).contains_key(key)
+    }
+}
+
+impl<V: Clone> Passenger<V> {
+    /// Waits for the outcome, but not past `deadline`, and in the queue not past `max_wait`.
+    ///
+    /// Dropping the future is a hang-up: it leaves the queue and costs nothing.
+    pub(super) async fn arrive(mut self, clock: &Clock, deadline: Instant) -> Result<Outcome<V>, WaitEnded> {
+        tokio::select! {
+            biased;
+            outcome = landed(&mut self.outcome) => outcome,
+            refusal = self.place.overtaken() => Err(WaitEnded::Overtaken(refusal)),
+            () = sleep_until(deadline.into()) => {
+                // Whoever still stands in line was not kept waiting by the upstream but by others.
+                let refusal = self.place.refusal(clock.monotonic());
+                Err(refusal.map_or(WaitEnded::DeadlineOver, WaitEnded::Overtaken))
+            }
+        }
+    }
+}
+
+async fn landed<V: Clone>(outcome: &mut watch::Receiver<Option<Outcome<V>>>) -> Result<Outcome<V>, WaitEnded> {
+    match outcome.wait_for(Option::is_some).await {
+        Ok(outcome) => outcome.clone().ok_or(WaitEnded::Lost),
+        Err(_) => Err(WaitEnded::Lost),
+    }
+}
+
+impl<K: Hash + Eq, V> Pilot<K, V> {
+    /// Tells everybody who waits. What the outcome brought must be in the cache by now, for after this a newcomer
+    /// finds no fetch to join.
+    pub(super) fn land(self, outcome: Outcome<V>) {
+        self.clear();
+        self.outcome.send_replace(Some(outcome));
+    }
+
+    fn clear(&self) {
+        let mut in_flight = self.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
+        // An abandoned flight may have been replaced under its key; that one is not ours to remove.
+        if in_flight.get(&self.key).is_some_and(|flight| flight.outcome.same_channel(&self.outcome.subscribe())) {
+            in_flight.remove(&self.key);
+        }
+    }
+}
+
+impl<K: Hash + Eq, V> Drop for Pilot<K, V> {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}

@@ -1,0 +1,168 @@
+//! Where an instance lives, learnt from the listings of the regions and from nothing else.
+//!
+//! A call that named a region and succeeded teaches nothing here: whether the cloud refuses an instance asked for in
+//! a foreign region is unknown, and a caller's guess must not become our knowledge.
+
+use std::{collections::HashMap, rc::Rc, sync::Arc, time::{Duration, Instant}};
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use futures_util::future::join_all;
+
+use super::{
+    Asker, Broker, Failure, Worker,
+    attempts::{NO_LIMIT, attempt, note},
+    buckets::Call,
+    flights::{Boarding, Flights, Pilot},
+};
+use crate::{
+    domain::{InstanceId, Region},
+    quota::{Abandoned, Fetch},
+    tencent::{
+        client::Page,
+        error::{CallError, Defect},
+        wire::Instance,
+    },
+};
+
+/// What is known of the regions that the operator configured.
+pub(super) struct Regions {
+    listings: HashMap<Region, ArcSwapOption<Listing>>,
+    /// All listings turned round, rebuilt with each new one: a request asks it once.
+    region_of: ArcSwap<HashMap<InstanceId, Region>>,
+    flights: Flights<Region, Arc<Listing>>,
+    list_ttl: Duration,
+}
+
+/// The instances of one region.
+pub(super) struct Listing {
+    instances: Vec<Instance>,
+    listed_at: Instant,
+}
+
+/// The vendor's largest page.
+const PAGE_LENGTH: u32 = 1000;
+
+/// Pages after which a listing is refused as endless: a hundred thousand instances in one region.
+const MOST_PAGES: u32 = 100;
+
+impl Regions {
+    pub(super) fn new(regions: &[Region], list_ttl: Duration) -> Self {
+        Self {
+            listings: regions.iter().map(|region| (region.clone(), ArcSwapOption::empty())).collect(),
+            region_of: ArcSwap::default(),
+            flights: Flights::new(),
+            list_ttl,
+        }
+    }
+
+    /// The region of `instance` as the last listings have it.
+    pub(super) fn known(&self, instance: &InstanceId) -> Option<Region> {
+        self.region_of.load().get(instance).cloned()
+    }
+
+    fn fresh(&self, region: &Region, now: Instant) -> Option<Arc<Listing>> {
+        let listing = self.listings.get(region)?.load_full()?;
+        (now.saturating_duration_since(listing.listed_at) < self.list_ttl).then_some(listing)
+    }
+
+    fn learn(&self, region: &Region, listing: &Arc<Listing>) {
+        let Some(slot) = self.listings.get(region) else { return };
+        slot.store(Some(Arc::clone(listing)));
+        self.region_of.rcu(|_| {
+            let mut region_of = HashMap::new();
+            for (region, listing) in &self.listings {
+                let Some(listing) = listing.load_full() else { continue };
+                region_of.extend(listing.instances.iter().map(|instance| (instance.id.clone(), region.clone())));
+            }
+            region_of
+        });
+    }
+}
+
+impl Worker {
+    /// The region among `allowed` in which `instance` lives.
+    ///
+    /// An id that is in none of the fresh listings is not asked for again before they age: a guesser costs one
+    /// listing per region and `list_ttl`, however many ids he makes up.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::InstanceNotFound`] where no allowed region has it, wherever else it may be; the failure of a listing
+    /// where one failed, for then "not found" would be a guess.
+    pub(super) async fn find_region(
+        self: &Rc<Self>,
+        asker: &Asker,
+        instance: &InstanceId,
+        allowed: &[Region],
+    ) -> Result<Region, Failure> {
+        let listings = join_all(allowed.iter().map(async |region| (region, self.listing(asker, region).await))).await;
+        let mut failure = None;
+        for (region, listing) in listings {
+            match listing {
+                Ok(listing) if listing.instances.iter().any(|listed| listed.id == *instance) => {
+                    return Ok(region.clone());
+                }
+                Ok(_) => {}
+                Err(error) => failure = Some(error),
+            }
+        }
+        Err(failure.unwrap_or(Failure::InstanceNotFound))
+    }
+
+    async fn listing(self: &Rc<Self>, asker: &Asker, region: &Region) -> Result<Arc<Listing>, Failure> {
+        let broker = &self.broker;
+        let now = broker.clock.monotonic();
+        if let Some(listing) = broker.regions.fresh(region, now) {
+            return Ok(listing);
+        }
+        let bucket = broker.buckets.of(region, Call::DescribeInstances);
+        let passenger = match broker.regions.flights.board(region, bucket, &asker.line(), now, asker.deadline) {
+            Boarding::Joined(passenger) => passenger,
+            Boarding::Opened(passenger, pilot) => {
+                actix_web::rt::spawn(list(Rc::clone(self), region.clone(), pilot));
+                passenger
+            }
+            Boarding::Refused(refusal) => return Err(Failure::QuotaExhausted(refusal)),
+        };
+        passenger.arrive(&broker.clock, asker.deadline).await?.map_err(Failure::Upstream)
+    }
+}
+
+async fn list(worker: Rc<Worker>, region: Region, mut pilot: Pilot<Region, Arc<Listing>>) {
+    let Ok(outcome) = list_all(&worker, &region, &mut pilot.fetch).await else { return };
+    let broker = &worker.broker;
+    let outcome = outcome.map(|instances| {
+        let listing = Arc::new(Listing { instances, listed_at: broker.clock.monotonic() });
+        broker.regions.learn(&region, &listing);
+        listing
+    });
+    pilot.land(outcome.map_err(Arc::new));
+}
+
+async fn list_all(
+    worker: &Worker,
+    region: &Region,
+    fetch: &mut Fetch,
+) -> Result<Result<Vec<Instance>, CallError>, Abandoned> {
+    let Broker { clock, max_retries, .. } = &*worker.broker;
+    let mut instances = Vec::new();
+    for page in 0..MOST_PAGES {
+        if page > 0 {
+            fetch.requeue(clock.monotonic())?;
+        }
+        let page = Page { offset: page * PAGE_LENGTH, limit: PAGE_LENGTH };
+        let answer = attempt(fetch, clock, *max_retries, async |grant| {
+            worker.client.describe_instances(region, page, NO_LIMIT, |progress| note(grant, progress)).await
+        });
+        let answer = match answer.await? {
+            Ok(answer) => answer,
+            Err(error) => return Ok(Err(error)),
+        };
+        let is_last = answer.items.is_empty() || u64::from(page.offset + PAGE_LENGTH) >= answer.total;
+        instances.extend(answer.items);
+        if is_last {
+            return Ok(Ok(instances));
+        }
+    }
+    Ok(Err(CallError::Malformed(Defect::TooLong)))
+}

@@ -1,0 +1,249 @@
+//! The main job: the URLs of one backup, from the cache where that is honest, else from the upstream.
+
+use std::{rc::Rc, sync::Arc, time::Duration};
+
+use super::{
+    Ask, Document, Failure, Key, Settled, Worker,
+    attempts::{NO_LIMIT, attempt, note},
+    buckets::Call,
+    flights::{Boarding, Outcome, Pilot},
+    permission::{Permission, Verdict},
+};
+use crate::{
+    audit::{CacheUse, Decision, Record},
+    cache::{Entry, Freshness, Lookup, Now},
+    domain::Region,
+    quota::Line,
+    tencent::{
+        cos_url,
+        error::{CallError, Class},
+    },
+};
+
+/// What a fetch brought, as all its waiters see it.
+#[derive(Clone)]
+pub(super) struct Fetched {
+    entry: Arc<Entry<Document>>,
+    stored: bool,
+}
+
+/// The URLs, and where they came from.
+pub struct UrlsAnswer {
+    /// The entry; its document holds the URLs.
+    pub entry: Arc<Entry<Document>>,
+    /// Where it came from.
+    pub source: Source,
+    /// Whole seconds until the entry stops being fresh; negative where it has.
+    pub ttl_seconds: i64,
+}
+
+/// Where an answer came from, in the words of RFC 9211.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The cache.
+    Hit,
+    /// The upstream.
+    Forwarded {
+        /// Why the cache would not do.
+        why: Why,
+        /// Whether the answer was kept.
+        stored: bool,
+        /// Whether the call was another caller's.
+        collapsed: bool,
+    },
+    /// The cache, because the upstream failed.
+    StaleIfError {
+        /// Why the cache would not have done.
+        why: Why,
+    },
+}
+
+/// Why a request went to the upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// There was no entry.
+    Miss,
+    /// The entry was no longer fresh.
+    Stale,
+    /// The caller wanted a fresh one.
+    Request,
+}
+
+impl Worker {
+    /// The URLs of one backup.
+    ///
+    /// The outcome comes with the record of it, which must be written before a byte of the outcome leaves.
+    pub async fn urls(self: &Rc<Self>, ask: &Ask) -> Settled<UrlsAnswer> {
+        let mut record = self.broker.record_of(ask);
+        let Verdict { permission, policies } = self.broker.permission(ask);
+        record.policies = policies;
+        let outcome = match permission {
+            Permission::Denied => Err(Failure::Forbidden),
+            Permission::In(region) => self.permitted(ask, region, &mut record).await,
+            Permission::Search(allowed) => {
+                record.decision = Decision::Allow;
+                match self.find_region(&ask.asker, &ask.instance, &allowed).await {
+                    Ok(region) => self.permitted(ask, region, &mut record).await,
+                    Err(failure) => Err(failure),
+                }
+            }
+        };
+        Settled { outcome, record }
+    }
+
+    async fn permitted(
+        self: &Rc<Self>,
+        ask: &Ask,
+        region: Region,
+        record: &mut Record,
+    ) -> Result<UrlsAnswer, Failure> {
+        record.decision = Decision::Allow;
+        record.region = Some(region.clone());
+        let outcome = self.look_up_or_fetch(ask, region).await;
+        match &outcome {
+            Ok(answer) => {
+                let document = &answer.entry.value;
+                record.cache = match answer.source {
+                    Source::Hit => CacheUse::Hit,
+                    Source::Forwarded { .. } => CacheUse::Miss,
+                    Source::StaleIfError { .. } => CacheUse::Stale,
+                };
+                record.upstream_request_id = Some(document.urls.request_id.as_str().into());
+                record.expires_at = Some(document.expires_at);
+            }
+            Err(Failure::Upstream(error)) => {
+                record.upstream_request_id = error.request_id().map(|id| id.as_str().into());
+            }
+            Err(_) => {}
+        }
+        outcome
+    }
+
+    async fn look_up_or_fetch(self: &Rc<Self>, ask: &Ask, region: Region) -> Result<UrlsAnswer, Failure> {
+        let broker = &self.broker;
+        let key = Key { region, instance: ask.instance.clone(), backup: ask.backup.clone() };
+        let now = Now::of(&broker.clock);
+        let (why, fallback) = match broker.documents.look_up(&key, now) {
+            Lookup::Fresh { entry, ttl, refresh_is_due } => {
+                if !ask.wants_fresh || entry.lifetime.age(now) < broker.rules.min_age {
+                    if refresh_is_due {
+                        self.refresh_in_background(&key);
+                    }
+                    return Ok(UrlsAnswer { entry, source: Source::Hit, ttl_seconds: whole_seconds(ttl) });
+                }
+                (Why::Request, Some(entry))
+            }
+            Lookup::Stale(entry) => (Why::Stale, Some(entry)),
+            Lookup::Missing => (Why::Miss, None),
+        };
+        if let Some(refusal) = broker.missing.look_up(&key, now.monotonic) {
+            return Err(Failure::Upstream(refusal));
+        }
+        match self.fetch(ask, &key, why).await {
+            Err(failure) if is_passing(&failure) => self.bridge(fallback, why).ok_or(failure),
+            outcome => outcome,
+        }
+    }
+
+    /// An entry that was not good enough before the upstream failed, where it still may be handed out.
+    fn bridge(&self, fallback: Option<Arc<Entry<Document>>>, why: Why) -> Option<UrlsAnswer> {
+        let entry = fallback?;
+        let ttl_seconds = match entry.lifetime.freshness(&self.broker.rules, Now::of(&self.broker.clock)) {
+            Freshness::Fresh { ttl, .. } => whole_seconds(ttl),
+            Freshness::Stale { past } => -whole_seconds(past),
+            Freshness::Gone => return None,
+        };
+        Some(UrlsAnswer { entry, source: Source::StaleIfError { why }, ttl_seconds })
+    }
+
+    async fn fetch(self: &Rc<Self>, ask: &Ask, key: &Key, why: Why) -> Result<UrlsAnswer, Failure> {
+        let broker = &self.broker;
+        let bucket = broker.buckets.of(&key.region, Call::DescribeBackupUrl);
+        let now = broker.clock.monotonic();
+        let line = ask.asker.line();
+        let (passenger, collapsed) = match broker.flights.board(key, bucket, &line, now, ask.asker.deadline) {
+            Boarding::Joined(passenger) => (passenger, true),
+            Boarding::Opened(passenger, pilot) => {
+                actix_web::rt::spawn(fly(Rc::clone(self), key.clone(), pilot));
+                (passenger, false)
+            }
+            Boarding::Refused(refusal) => return Err(Failure::QuotaExhausted(refusal)),
+        };
+        let fetched = passenger.arrive(&broker.clock, ask.asker.deadline).await?.map_err(Failure::Upstream)?;
+        let ttl_seconds = match fetched.entry.lifetime.freshness(&broker.rules, Now::of(&broker.clock)) {
+            Freshness::Fresh { ttl, .. } => whole_seconds(ttl),
+            Freshness::Stale { past } => -whole_seconds(past),
+            Freshness::Gone => 0,
+        };
+        let source = Source::Forwarded { why, stored: fetched.stored, collapsed };
+        Ok(UrlsAnswer { entry: fetched.entry, source, ttl_seconds })
+    }
+
+    /// Starts a successor of a fresh entry, behind everybody who waits, unless one is on its way.
+    fn refresh_in_background(self: &Rc<Self>, key: &Key) {
+        let broker = &self.broker;
+        let failed_lately = broker.failed_refreshes.look_up(key, broker.clock.monotonic()).is_some();
+        if failed_lately || broker.flights.is_in_flight(key) {
+            return;
+        }
+        let bucket = broker.buckets.of(&key.region, Call::DescribeBackupUrl);
+        let now = broker.clock.monotonic();
+        let deadline = now + BACKGROUND_DEADLINE;
+        if let Boarding::Opened(passenger, pilot) = broker.flights.board(key, bucket, &Line::Background, now, deadline)
+        {
+            let clock = broker.clock.clone();
+            actix_web::rt::spawn(fly(Rc::clone(self), key.clone(), pilot));
+            actix_web::rt::spawn(async move { passenger.arrive(&clock, deadline).await.map(drop) });
+        }
+    }
+}
+
+/// How long a refresh may stand behind everybody else before it is given up.
+const BACKGROUND_DEADLINE: Duration = Duration::from_secs(30);
+
+async fn fly(worker: Rc<Worker>, key: Key, mut pilot: Pilot<Key, Fetched>) {
+    let broker = &worker.broker;
+    let answer = attempt(&mut pilot.fetch, &broker.clock, broker.max_retries, async |grant| {
+        let progress = |progress| note(grant, progress);
+        worker.client.describe_backup_url(&key.region, &key.instance, &key.backup, NO_LIMIT, progress).await
+    });
+    let Ok(answer) = answer.await else { return };
+    let outcome: Outcome<Fetched> = answer.map_err(Arc::new).map(|urls| {
+        let now = Now::of(&broker.clock);
+        let expires_at = cos_url::expires_at(&urls.files, now.wall, broker.rules.unknown_lifetime);
+        let Key { region, instance, backup } = key.clone();
+        let document = Document::new(instance, backup, region, urls, now.wall, expires_at);
+        let (lifetime, weight) = (document.lifetime(now), document.weight_bytes());
+        let entry = Arc::new(Entry::new(document, lifetime, weight, &broker.rules));
+        broker.missing.forget(&key);
+        Fetched { stored: broker.documents.insert(key.clone(), Arc::clone(&entry)), entry }
+    });
+    if let Err(error) = &outcome {
+        if says_missing(error) {
+            broker.documents.remove(&key);
+            broker.missing.insert(key, Arc::clone(error), broker.clock.monotonic());
+        } else {
+            broker.failed_refreshes.insert(key, (), broker.clock.monotonic());
+        }
+    }
+    pilot.land(outcome);
+}
+
+fn says_missing(error: &CallError) -> bool {
+    matches!(error.class(), Some(Class::InstanceNotFound | Class::BackupNotFound))
+}
+
+/// Whether the upstream may well give a better answer later, so that an old one may bridge the time.
+fn is_passing(failure: &Failure) -> bool {
+    match failure {
+        Failure::Forbidden | Failure::InstanceNotFound => false,
+        Failure::QuotaExhausted(_) | Failure::DeadlineOver | Failure::Lost => true,
+        Failure::Upstream(error) => {
+            matches!(error.class(), None | Some(Class::RateLimited | Class::Denied | Class::Failed))
+        }
+    }
+}
+
+fn whole_seconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)
+}

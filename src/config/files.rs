@@ -1,0 +1,38 @@
+//! Whether the files that a configuration names are there. Their content is the business of the rooms that use them.
+
+use std::{fs, io};
+
+use super::{Config, field::Field, problem::Notes, raw::Table};
+use crate::tencent::credentials::Source;
+
+/// Notes every file or folder that is named, used, and cannot be read. Relative paths start at the working directory.
+pub(super) fn check(root: &Table, config: &Config, notes: &Notes) {
+    let at = |name| Field::section(root, name, notes);
+    check_with(&at("policy").at("dir"), "a folder", |path| fs::read_dir(path).map(drop));
+
+    let tencent = at("tencent");
+    check_file(&tencent.at("ca_file"));
+    match config.tencent.credentials {
+        Source::Env => {}
+        Source::Auto { .. } | Source::File(_) => check_file(&tencent.at("credentials").at("file")),
+    }
+    for issuer in at("auth").at("issuers").items().unwrap_or_default() {
+        check_file(&issuer.at("jwks_file"));
+    }
+}
+
+fn check_file(field: &Field<'_>) {
+    check_with(field, "a file", |path| {
+        if fs::File::open(path)?.metadata()?.is_dir() {
+            return Err(io::ErrorKind::IsADirectory.into());
+        }
+        Ok(())
+    });
+}
+
+fn check_with(field: &Field<'_>, what: &str, read: impl FnOnce(&str) -> io::Result<()>) {
+    let Some(path) = field.written_text() else { return };
+    if let Err(error) = read(path) {
+        field.refuse(format!("must be {what} that can be read: {error}"));
+    }
+}

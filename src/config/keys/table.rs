@@ -1,0 +1,312 @@
+//! The list itself, in the order of the documentation. Defaults are those of the contract with our users: a change here
+//! changes the product.
+
+use super::{
+    Key, Kind,
+    Otherwise::{self, Is, Nothing, Required},
+};
+
+const SECOND: u64 = 1_000;
+const MINUTE: u64 = 60 * SECOND;
+const HOUR: u64 = 60 * MINUTE;
+const DAY: u64 = 24 * HOUR;
+const KIB: u64 = 1 << 10;
+const GIB: u64 = 1 << 30;
+
+const ADDRESS: Kind = Kind::Text("an IP address with a port, such as \"0.0.0.0:8080\" or \"[::]:8080\"");
+const ENDPOINT: &str =
+    "\"https://host[:port]\" without a path, a query or a user; plain http only to loopback addresses";
+
+const fn key(path: &'static str, kind: Kind, otherwise: Otherwise, meaning: &'static str) -> Key {
+    Key { path, kind, otherwise, meaning }
+}
+
+/// Every key that this version knows.
+pub(in crate::config) const KEYS: &[Key] = &[
+    key("server.listen", ADDRESS, Is("0.0.0.0:8080"), "The public listener."),
+    key(
+        "server.admin_listen",
+        ADDRESS,
+        Is("127.0.0.1:9090"),
+        "The listener for `/healthz` and `/readyz`. Keep it away from callers.",
+    ),
+    key("server.workers", Kind::Number(0, 1024), Is("0"), "Worker threads; 0 is one per core."),
+    key("server.request_timeout", Kind::Duration(10, 10 * MINUTE), Is("10s"), "The longest that a request may take."),
+    key(
+        "server.drain_delay",
+        Kind::Duration(0, 10 * MINUTE),
+        Is("5s"),
+        "After SIGTERM: not ready, but still accepting, so that load balancers notice in time.",
+    ),
+    key(
+        "server.shutdown_grace",
+        Kind::Duration(0, HOUR),
+        Is("30s"),
+        "After that: how long requests in flight may take to end.",
+    ),
+    key(
+        "server.trusted_proxies",
+        Kind::Texts("[\"10.0.0.0/8\"]", "a network such as \"10.0.0.0/8\", or \"10.0.0.1/32\" for one address"),
+        Is("[]"),
+        "Networks whose `Forwarded` and `X-Forwarded-For` are believed.",
+    ),
+    key(
+        "auth.leeway",
+        Kind::Duration(0, 10 * MINUTE),
+        Is("30s"),
+        "Tolerated difference of clocks for `exp`, `nbf` and `iat`.",
+    ),
+    key(
+        "auth.max_token_life",
+        Kind::Duration(SECOND, 365 * DAY),
+        Is("24h"),
+        "A token that is valid for longer than this from now on is refused.",
+    ),
+    key(
+        "auth.jwks_refresh",
+        Kind::Duration(100, DAY),
+        Is("5m"),
+        "The time between two refreshes of a key set in the background.",
+    ),
+    key(
+        "auth.jwks_cooldown",
+        Kind::Duration(100, HOUR),
+        Is("10s"),
+        "The least time between two fetches of a key set that unknown key ids cause.",
+    ),
+    key("auth.issuers", Kind::Tables("[[auth.issuers]]"), Required, "Whose tokens are accepted. In the file only."),
+    key(
+        "auth.issuers[].name",
+        Kind::Text("a name that matches [a-z0-9][a-z0-9_-]{0,31}"),
+        Required,
+        "Names the issuer in metrics, logs and audit. Unique.",
+    ),
+    key(
+        "auth.issuers[].prefix",
+        Kind::Text("at most 64 printable characters without blanks"),
+        Is(""),
+        "Stands before `sub` and groups in policies. Unique, at most one empty, and no other begins with it, so that \
+         two issuers never mean the same user.",
+    ),
+    key(
+        "auth.issuers[].issuer",
+        Kind::Url("the exact value of the claim `iss`, 1 to 1024 printable characters without blanks"),
+        Required,
+        "The exact value of the claim `iss`. Unique.",
+    ),
+    key(
+        "auth.issuers[].audiences",
+        Kind::Texts("[\"redis-backup-gateway\"]", "a value of the claim `aud`, not empty"),
+        Required,
+        "A token must be meant for one of these (claim `aud`).",
+    ),
+    key(
+        "auth.issuers[].algorithms",
+        Kind::Texts(
+            "[\"RS256\", \"ES256\", \"EdDSA\"]",
+            "RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384 or EdDSA",
+        ),
+        Is("[\"RS256\", \"ES256\", \"EdDSA\"]"),
+        "The signature algorithms that this issuer uses. Asymmetric ones only.",
+    ),
+    key(
+        "auth.issuers[].jwks_url",
+        Kind::Url("an https URL without a user; plain http only to loopback addresses"),
+        Nothing,
+        "Where the key set is fetched. Either this or `jwks_file`.",
+    ),
+    key(
+        "auth.issuers[].jwks_file",
+        Kind::Path,
+        Nothing,
+        "A file with the key set, read again on every refresh. Either this or `jwks_url`.",
+    ),
+    key(
+        "auth.issuers[].groups_claim",
+        Kind::Text("the dotted path of a claim, such as \"groups\" or \"realm_access.roles\", or empty"),
+        Is("groups"),
+        "The claim that lists the caller's groups, as a dotted path; empty: no groups.",
+    ),
+    key("policy.dir", Kind::Path, Is("config/policies"), "The folder whose `*.cedar` files are the policies."),
+    key(
+        "tencent.account",
+        Kind::Text("a name that matches [A-Za-z0-9._-]{1,64}"),
+        Is("default"),
+        "The name under which quota and cache are kept. Never a key id: a rotation of keys changes neither.",
+    ),
+    key(
+        "tencent.regions",
+        Kind::Texts(
+            "[\"ap-guangzhou\", \"ap-shanghai\"]",
+            "a region such as \"ap-guangzhou\", matching [a-z]{2}-[a-z]+(-[a-z0-9]+)*",
+        ),
+        Required,
+        "The regions that may be asked, and that are searched where a caller names none.",
+    ),
+    key(
+        "tencent.endpoint",
+        Kind::Url(ENDPOINT),
+        Is("https://redis.tencentcloudapi.com"),
+        "The host that is called. The international site is `https://redis.intl.tencentcloudapi.com`. Financial zones \
+         (`*-fsi`) are called at `https://redis.<region>.tencentcloudapi.com` instead.",
+    ),
+    key(
+        "tencent.endpoints",
+        Kind::Map("{ \"ap-chengdu\" = \"https://redis.ap-chengdu.tencentcloudapi.com\" }", ENDPOINT),
+        Is("{}"),
+        "Other endpoints, region by region.",
+    ),
+    key(
+        "tencent.connect_timeout",
+        Kind::Duration(10, 5 * MINUTE),
+        Is("2s"),
+        "The time to open a connection, TLS included.",
+    ),
+    key(
+        "tencent.timeout",
+        Kind::Duration(10, 5 * MINUTE),
+        Is("5s"),
+        "The time for one attempt, from the first byte sent to the last byte read.",
+    ),
+    key(
+        "tencent.max_retries",
+        Kind::Number(0, 10),
+        Is("2"),
+        "Attempts after the first, within the request's own deadline. Each costs a token of the quota.",
+    ),
+    key(
+        "tencent.ca_file",
+        Kind::Path,
+        Nothing,
+        "Certificate authorities (PEM) that are trusted beside the built-in ones.",
+    ),
+    key(
+        "tencent.credentials.source",
+        Kind::Word(&["auto", "env", "file"]),
+        Is("auto"),
+        "`env` reads `TENCENTCLOUD_SECRET_ID`, `TENCENTCLOUD_SECRET_KEY` and `TENCENTCLOUD_TOKEN`, `file` reads `file`, \
+         `auto` tries one after the other.",
+    ),
+    key(
+        "tencent.credentials.file",
+        Kind::Path,
+        Nothing,
+        "A JSON document `{\"secret_id\": …, \"secret_key\": …, \"token\"?: …}`, read again when it changes.",
+    ),
+    key(
+        "tencent.download.limit_type",
+        Kind::Word(&["NoLimit", "LimitOnlyIntranet", "Customize"]),
+        Required,
+        "From where the URLs may be used. Without this section nothing is sent, and the account's own restriction holds.",
+    ),
+    key(
+        "tencent.download.vpcs",
+        Kind::Map("{ \"ap-guangzhou\" = [\"vpc-1a2b3c4d\"] }", "a list of VPC ids such as [\"vpc-1a2b3c4d\"]"),
+        Nothing,
+        "With `Customize`: the VPCs, region by region.",
+    ),
+    key(
+        "tencent.download.ips",
+        Kind::Texts(
+            "[\"10.1.2.3\"]",
+            "an IP address or a network inside a VPC, such as \"10.1.2.3\" or \"10.1.0.0/16\"",
+        ),
+        Nothing,
+        "With `Customize`: addresses inside the VPCs.",
+    ),
+    key(
+        "rate_limit.requests_per_second",
+        Kind::Number(1, 10_000),
+        Is("20"),
+        "What the cloud accepts of one sub-account at one endpoint for one action, in any rolling second.",
+    ),
+    key(
+        "rate_limit.guard",
+        Kind::Duration(0, SECOND),
+        Is("50ms"),
+        "Added to the second that a token is away, for jitter on the way: the cloud counts arrivals.",
+    ),
+    key(
+        "rate_limit.max_wait",
+        Kind::Duration(0, 10 * MINUTE),
+        Is("3s"),
+        "The longest that a call waits for its token.",
+    ),
+    key("rate_limit.max_queue", Kind::Number(1, 1_000_000), Is("2000"), "Calls that may wait, over all callers."),
+    key("rate_limit.max_queue_per_caller", Kind::Number(1, 1_000_000), Is("600"), "Calls of one caller that may wait."),
+    key(
+        "cache.max_bytes",
+        Kind::Size(KIB, 1024 * GIB),
+        Is("64MiB"),
+        "Bytes that all entries together may take, rendered bodies included.",
+    ),
+    key(
+        "cache.min_validity",
+        Kind::Duration(1, 7 * DAY),
+        Is("10m"),
+        "The least validity that a fresh answer has left; a quarter of the URL's life where that is less.",
+    ),
+    key(
+        "cache.refresh_ahead",
+        Kind::Duration(0, 7 * DAY),
+        Is("30m"),
+        "How long before that point a request starts a refresh in the background.",
+    ),
+    key(
+        "cache.stale_min_validity",
+        Kind::Duration(1, 7 * DAY),
+        Is("1m"),
+        "The least validity that an answer has left while the cloud fails or is saturated.",
+    ),
+    key(
+        "cache.unknown_lifetime",
+        Kind::Duration(1, 7 * DAY),
+        Is("1m"),
+        "The validity that is assumed of a URL that states none.",
+    ),
+    key(
+        "cache.token_url_max",
+        Kind::Duration(1, 7 * DAY),
+        Is("30m"),
+        "The longest that a URL made with a temporary key counts as fresh: it dies with a key that we do not see.",
+    ),
+    key(
+        "cache.negative_ttl",
+        Kind::Duration(0, DAY),
+        Is("10s"),
+        "How long \"no such instance\" and \"no such backup\" are remembered.",
+    ),
+    key(
+        "cache.min_age",
+        Kind::Duration(0, DAY),
+        Is("10s"),
+        "An entry younger than this is served even to `Cache-Control: no-cache`, which browsers send on reload.",
+    ),
+    key(
+        "cache.list_ttl",
+        Kind::Duration(100, DAY),
+        Is("30s"),
+        "How long a listing of instances is remembered, and the least time between two of one region.",
+    ),
+    key("audit.sink", Kind::Word(&["stdout"]), Is("stdout"), "Where the records go."),
+    key(
+        "audit.timeout",
+        Kind::Duration(1, 5 * MINUTE),
+        Is("1s"),
+        "A record that takes longer to be written turns its answer into a 503: without a record no URL leaves.",
+    ),
+    key(
+        "log.level",
+        Kind::Text(
+            "\"error\", \"warn\", \"info\", \"debug\", \"trace\" or \"off\", or a filter such as \"info,actix_server=warn\"",
+        ),
+        Is("info"),
+        "How much is logged to standard error: a level, or a filter in the form of `tracing_subscriber::EnvFilter`.",
+    ),
+    key(
+        "log.format",
+        Kind::Word(&["auto", "text", "json"]),
+        Is("auto"),
+        "How a log line looks; `auto` is text on a terminal and JSON elsewhere.",
+    ),
+];

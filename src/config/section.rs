@@ -1,0 +1,38 @@
+//! From what was written to what it means, section by section.
+//!
+//! A reader asks for all of its keys before it gives up on any, so that every mistake is noted.
+
+mod auth;
+mod rules;
+mod server;
+mod tencent;
+
+use super::{
+    Config,
+    field::{Field, Refused},
+    problem::Notes,
+    raw::Table,
+};
+
+/// Reads all sections.
+pub(super) fn read(root: &Table, notes: &Notes) -> Result<Config, Refused> {
+    let at = |name| Field::section(root, name, notes);
+    let server = server::read(&at("server"));
+    let auth = auth::read(&at("auth"));
+    let policy = rules::policy(&at("policy"));
+    let tencent = tencent::read(&at("tencent"));
+    let rate_limit = rules::rate_limit(&at("rate_limit"));
+    let cache = rules::cache(&at("cache"));
+    let audit = rules::audit(&at("audit"));
+    let log = rules::log(&at("log"));
+    Ok(Config {
+        server: server?,
+        auth: auth?,
+        policy: policy?,
+        tencent: tencent?,
+        rate_limit: rate_limit?,
+        cache: cache?,
+        audit: audit?,
+        log: log?,
+    })
+}

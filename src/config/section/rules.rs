@@ -1,0 +1,94 @@
+//! The sections whose keys stand for themselves: `[policy]`, `[rate_limit]`, `[cache]`, `[audit]`, `[log]`.
+
+use tracing_subscriber::EnvFilter;
+
+use crate::{
+    audit, cache,
+    config::field::{Field, Refused},
+    policy, quota,
+    telemetry::{self, Format},
+};
+
+pub(super) fn policy(section: &Field<'_>) -> Result<policy::Settings, Refused> {
+    Ok(policy::Settings { dir: section.at("dir").path_to_file()? })
+}
+
+pub(super) fn rate_limit(section: &Field<'_>) -> Result<quota::Limits, Refused> {
+    let requests_per_second = section.at("requests_per_second").number();
+    let guard = section.at("guard").duration();
+    let max_wait = section.at("max_wait").duration();
+    let max_queue = section.at("max_queue").number();
+    let max_queue_per_caller = section.at("max_queue_per_caller").number();
+    Ok(quota::Limits {
+        requests_per_second: requests_per_second?,
+        guard: guard?,
+        max_wait: max_wait?,
+        max_queue: max_queue?,
+        max_queue_per_caller: max_queue_per_caller?,
+    })
+}
+
+pub(super) fn cache(section: &Field<'_>) -> Result<cache::Rules, Refused> {
+    let max_bytes = section.at("max_bytes").size();
+    let min_validity = section.at("min_validity").duration();
+    let refresh_ahead = section.at("refresh_ahead").duration();
+    let stale_min_validity = section.at("stale_min_validity").duration();
+    let unknown_lifetime = section.at("unknown_lifetime").duration();
+    let token_url_max = section.at("token_url_max").duration();
+    let negative_ttl = section.at("negative_ttl").duration();
+    let min_age = section.at("min_age").duration();
+    let list_ttl = section.at("list_ttl").duration();
+    Ok(cache::Rules {
+        max_bytes: max_bytes?,
+        min_validity: min_validity?,
+        refresh_ahead: refresh_ahead?,
+        stale_min_validity: stale_min_validity?,
+        unknown_lifetime: unknown_lifetime?,
+        token_url_max: token_url_max?,
+        negative_ttl: negative_ttl?,
+        min_age: min_age?,
+        list_ttl: list_ttl?,
+    })
+}
+
+pub(super) fn audit(section: &Field<'_>) -> Result<audit::Settings, Refused> {
+    let sink = section.at("sink").parse(|word| (word == "stdout").then_some(()));
+    let timeout = section.at("timeout").duration();
+    sink?;
+    Ok(audit::Settings { timeout: timeout? })
+}
+
+pub(super) fn log(section: &Field<'_>) -> Result<telemetry::Settings, Refused> {
+    let level = section.at("level").parse(|text| is_filter(text).then(|| text.to_owned()));
+    let format = section.at("format").parse(|word| match word {
+        "auto" => Some(Format::Auto),
+        "text" => Some(Format::Text),
+        "json" => Some(Format::Json),
+        _ => None,
+    });
+    Ok(telemetry::Settings { level: level?, format: format? })
+}
+
+/// The filter's own parser takes a bare word that is no level for the name of a module, logs that at `trace` and
+/// silences everything else: `inof` would be a gateway that says nothing.
+fn is_filter(text: &str) -> bool {
+    const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+    let is_directive =
+        |part: &str| part.contains('=') || LEVELS.iter().any(|level| part.trim().eq_ignore_ascii_case(level));
+    text.split(',').all(is_directive) && EnvFilter::try_new(text).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_that_is_no_level_is_not_taken_for_a_module() {
+        for text in ["info", "off", "WARN", "info,actix_server=warn", "warn,redis_backup_gateway::quota=trace"] {
+            assert!(is_filter(text), "{text}");
+        }
+        for text in ["", "inof", "info,actix_server", "actix_server=loud", "info,,warn", "=info=info"] {
+            assert!(!is_filter(text), "{text}");
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! How the process is: for load balancers, orchestrators and people.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use actix_web::{HttpResponse, Resource, http::header, web};
+use serde::Serialize;
+
+use super::{context::Context, problem::Problem};
+use crate::{broker::Broker, identity::Identity};
+
+/// What readiness depends on.
+pub struct Health {
+    broker: Arc<Broker>,
+    identity: Arc<Identity>,
+    draining: AtomicBool,
+}
+
+#[derive(Serialize)]
+struct Readiness<'a> {
+    /// `ready`, `degraded` (still 200) or `not_ready`.
+    status: &'static str,
+    draining: bool,
+    audit: &'static str,
+    issuers: Vec<Issuer<'a>>,
+}
+
+#[derive(Serialize)]
+struct Issuer<'a> {
+    name: &'a str,
+    keys: &'static str,
+}
+
+impl Health {
+    /// The health of a process that serves.
+    pub fn new(broker: Arc<Broker>, identity: Arc<Identity>) -> Self {
+        Self { broker, identity, draining: AtomicBool::new(false) }
+    }
+
+    /// From now on the process is not ready, and asks its clients to leave.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the process is about to end.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+}
+
+/// `GET /healthz`: the process runs. Nothing it depends on is asked, for a restart mends none of that.
+pub(super) fn healthz() -> Resource {
+    web::resource("/healthz")
+        .route(web::get().to(alive))
+        .route(web::head().to(alive))
+        .default_service(web::to(only_get))
+}
+
+/// `GET /readyz`: whether to send callers here, with a word on each part.
+pub(super) fn readyz() -> Resource {
+    web::resource("/readyz")
+        .route(web::get().to(ready))
+        .route(web::head().to(ready))
+        .default_service(web::to(only_get))
+}
+
+pub(super) async fn only_get(context: Context) -> HttpResponse {
+    Problem::method_not_allowed("GET, HEAD").respond(&context)
+}
+
+async fn alive() -> HttpResponse {
+    HttpResponse::Ok()
+        .insert_header((header::CONTENT_TYPE, "text/plain; charset=utf-8"))
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .body("ok")
+}
+
+/// Not ready only for what another replica does better: a dependency that all share takes none of them out.
+async fn ready(health: web::Data<Health>) -> HttpResponse {
+    let readiness = health.identity.readiness();
+    let draining = health.is_draining();
+    let audit_fails = health.broker.audit_is_failing();
+    let has_keys = readiness.iter().any(|issuer| issuer.has_keys);
+    let lacks_keys = readiness.iter().any(|issuer| !issuer.has_keys);
+    let (status, mut answer) = if draining || audit_fails || !has_keys {
+        ("not_ready", HttpResponse::ServiceUnavailable())
+    } else if lacks_keys {
+        ("degraded", HttpResponse::Ok())
+    } else {
+        ("ready", HttpResponse::Ok())
+    };
+    let body = Readiness {
+        status,
+        draining,
+        audit: if audit_fails { "failing" } else { "ok" },
+        issuers: readiness
+            .iter()
+            .map(|issuer| Issuer { name: &issuer.name, keys: if issuer.has_keys { "ok" } else { "missing" } })
+            .collect(),
+    };
+    if status == "not_ready" {
+        answer.insert_header((header::RETRY_AFTER, "1"));
+    }
+    answer.insert_header((header::CACHE_CONTROL, "no-store")).json(body)
+}

@@ -1,0 +1,370 @@
+//! Key sets over real sockets and files: outages, rotations, and floods of invented key ids.
+//!
+//! Wall-clock and monotonic time stand still unless a test moves them; only the time limits of a fetch and of a waiting
+//! request are the machine's.
+
+mod server;
+
+use std::{fs, time::Duration};
+
+use actix_web::rt::System;
+use futures_util::future::join_all;
+use tokio::task::JoinHandle;
+
+use self::server::{Answer as Said, Server};
+use super::*;
+use crate::identity::{
+    Denial, Identity, IssuerSettings, Reason, Settings, VerifiedToken,
+    testing::{self, P256, STRANGER, SigningKey},
+};
+
+const REFRESH: Duration = Duration::from_secs(300);
+const COOLDOWN: Duration = Duration::from_secs(10);
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// An identity whose refresher runs, with one issuer.
+struct Gateway {
+    identity: Arc<Identity>,
+    clock: Clock,
+    refreshing: JoinHandle<Infallible>,
+}
+
+impl Gateway {
+    fn start(sources: Vec<KeySource>) -> Self {
+        let clock = Clock::manual(testing::now());
+        let issuers = sources.into_iter().enumerate().map(|(number, keys)| IssuerSettings {
+            name: format!("issuer-{number}").into(),
+            keys,
+            issuer: if number == 0 { testing::ISSUER.to_owned() } else { format!("{}/{number}", testing::ISSUER) },
+            ..testing::issuer()
+        });
+        let settings = Settings {
+            leeway: testing::rules().leeway,
+            max_token_life: testing::rules().max_token_life,
+            jwks_refresh: REFRESH,
+            jwks_cooldown: COOLDOWN,
+            issuers: issuers.collect(),
+        };
+        let (identity, refresher) = Identity::new(settings, TlsRoots::load(None).unwrap(), clock.clone());
+        Self { identity, clock, refreshing: actix_web::rt::spawn(refresher.run()) }
+    }
+
+    fn keys(&self, issuer: usize) -> &Keys {
+        &self.identity.issuers[issuer].keys
+    }
+
+    /// Waits until so many fetches of the first issuer have ended.
+    async fn fetched(&self, fetches: u64) {
+        let mut ended = self.keys(0).ended.subscribe();
+        timeout(DEADLINE, ended.wait_for(|ended| *ended >= fetches)).await.unwrap().unwrap();
+    }
+
+    /// Lets the refresh interval pass and the fetch of that number end.
+    async fn refresh(&self, fetch: u64) {
+        self.clock.advance(2 * REFRESH);
+        self.keys(0).wake.notify_one();
+        self.fetched(fetch).await;
+    }
+
+    async fn authenticate(&self, key: &SigningKey) -> Result<VerifiedToken, Denial> {
+        let issued_at = crate::domain::clock::unix_seconds(self.clock.wall());
+        let times = serde_json::json!({"iat": issued_at, "exp": issued_at + 600});
+        let token = key.token(&testing::with(testing::claims(), times));
+        timeout(DEADLINE, self.identity.authenticate(&token)).await.unwrap()
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        self.refreshing.abort();
+    }
+}
+
+fn set_of(keys: &[&SigningKey]) -> Vec<u8> {
+    testing::document(&keys.iter().map(|key| key.jwk()).collect::<Vec<_>>())
+}
+
+/// Every way in which an issuer's server can fail without keeping us waiting.
+fn outages() -> Vec<(&'static str, Said)> {
+    let good = set_of(&[&P256]);
+    let strangers = set_of(&[&STRANGER]);
+    let endless = [b"{\"keys\":[],\"x\":\"", vec![b'a'; 2 << 20].as_slice()].concat();
+    let chunked = [b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n200000\r\n", endless.as_slice()].concat();
+    vec![
+        ("500", Said::new("500 Internal Server Error", "application/json", &good)),
+        ("404", Said::new("404 Not Found", "application/json", &good)),
+        ("204", Said::raw(b"HTTP/1.1 204 No Content\r\n\r\n".to_vec())),
+        ("302", Said::with_header("302 Found", "location: /elsewhere", &strangers)),
+        ("307", Said::with_header("307 Temporary Redirect", "location: /elsewhere", &strangers)),
+        ("no keys", Said::key_set(b"{\"keys\":[]}")),
+        ("no usable keys", Said::key_set(br#"{"keys":[{"kty":"oct","k":"AAAA","kid":"ec-1"}]}"#)),
+        ("a page", Said::new("200 OK", "text/html", b"<html>maintenance</html>")),
+        ("nothing", Said::key_set(b"")),
+        ("a list", Said::key_set(b"[]")),
+        ("garbage in place of HTTP", Said::raw(b"\x16\x03\x01garbage\r\n\r\n".to_vec())),
+        ("a body cut short", Said::raw(b"HTTP/1.1 200 OK\r\ncontent-length: 9000\r\n\r\n{\"keys\":[".to_vec())),
+        ("a hang-up", Said::raw(Vec::new())),
+        ("too much", Said::key_set(&endless)),
+        ("too much in chunks", Said::raw(chunked)),
+    ]
+}
+
+#[test]
+fn no_outage_takes_the_last_good_set_away() {
+    System::new().block_on(async {
+        let server = Server::start(Said::key_set(&set_of(&[&P256]))).await;
+        let gateway = Gateway::start(vec![KeySource::Url(server.url.clone())]);
+        gateway.fetched(1).await;
+        let last_success = gateway.identity.readiness()[0].last_success;
+
+        for (fetch, (name, said)) in (2..).zip(outages()) {
+            server.say(said);
+            gateway.refresh(fetch).await;
+
+            assert!(gateway.authenticate(&P256).await.is_ok(), "{name}");
+            assert!(gateway.authenticate(&STRANGER).await.is_err(), "{name}");
+            assert_eq!(gateway.identity.readiness()[0].last_success, last_success, "{name}");
+            assert_eq!(server.requests() as u64, fetch, "{name}: a redirect is not followed");
+        }
+    });
+}
+
+#[test]
+fn without_a_first_set_the_issuer_is_unavailable_until_there_is_one() {
+    System::new().block_on(async {
+        let server = Server::start(Said::raw(Vec::new())).await;
+        let gateway = Gateway::start(vec![KeySource::Url(server.url.clone())]);
+        gateway.fetched(1).await;
+
+        for (fetch, (name, said)) in (2..).zip(outages()) {
+            server.say(said);
+            gateway.refresh(fetch).await;
+
+            assert_eq!(gateway.authenticate(&P256).await, Err(Denial::KeysUnavailable), "{name}");
+            assert!(!gateway.identity.readiness()[0].has_keys, "{name}");
+        }
+        server.say(Said::key_set(&set_of(&[&P256])));
+        gateway.refresh(2 + outages().len() as u64).await;
+
+        assert!(gateway.authenticate(&P256).await.is_ok());
+        assert!(gateway.identity.readiness()[0].has_keys);
+        assert_eq!(gateway.identity.readiness()[0].last_success, Some(gateway.clock.wall()));
+    });
+}
+
+#[test]
+fn a_failed_first_fetch_is_tried_again_on_its_own() {
+    System::new().block_on(async {
+        let server = Server::start(Said::raw(Vec::new())).await;
+        let gateway = Gateway::start(vec![KeySource::Url(server.url.clone())]);
+        gateway.fetched(1).await;
+
+        server.say(Said::key_set(&set_of(&[&P256])));
+        // The schedule's first retry is a second away; the manual clock passes it, the machine's timer waits it out.
+        gateway.clock.advance(Duration::from_secs(2));
+        gateway.fetched(2).await;
+
+        assert!(gateway.authenticate(&P256).await.is_ok());
+    });
+}
+
+#[test]
+fn a_slow_answer_is_given_up_after_two_seconds() {
+    System::new().block_on(async {
+        let client = outbound::client(&TlsRoots::load(None).unwrap(), fetch::TIMEOUT, fetch::TIMEOUT);
+        let silent = Server::start(Said::stalled(b"")).await;
+        let slow_head = Server::start(Said::stalled(b"HTTP/1.1 200 OK\r\ncontent-le")).await;
+        let slow_body = Server::start(Said::stalled(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{")).await;
+
+        let fetches = [&silent, &slow_head, &slow_body].map(|server| {
+            let source = KeySource::Url(server.url.clone());
+            let client = &client;
+            async move { timeout(2 * fetch::TIMEOUT, fetch::fetch(&source, client)).await }
+        });
+
+        for outcome in join_all(fetches).await {
+            assert!(matches!(outcome, Ok(Err(FetchError::TimedOut | FetchError::Unreachable))), "{outcome:?}");
+        }
+    });
+}
+
+#[test]
+fn what_went_wrong_is_told_without_the_address() {
+    System::new().block_on(async {
+        let client = outbound::client(&TlsRoots::load(None).unwrap(), fetch::TIMEOUT, fetch::TIMEOUT);
+        let server = Server::start(Said::raw(Vec::new())).await;
+
+        for (name, said) in outages() {
+            server.say(said);
+            let source = KeySource::Url(format!("{}?key=hush", server.url));
+            let error = fetch::fetch(&source, &client).await.unwrap_err();
+
+            let text = format!("{error} {error:?}");
+            assert!(!text.contains("hush") && !text.contains("127.0.0.1"), "{name}: {text}");
+        }
+    });
+}
+
+#[test]
+fn two_hundred_callers_with_a_rotated_key_share_one_fetch_and_none_is_refused() {
+    System::new().block_on(async {
+        let next = SigningKey::p256("ec-next");
+        let server = Server::start(Said::key_set(&set_of(&[&P256]))).await;
+        let gateway = Gateway::start(vec![KeySource::Url(server.url.clone())]);
+        gateway.fetched(1).await;
+        server.say(Said::key_set(&set_of(&[&P256, &next])));
+        server.hold();
+
+        let callers = join_all((0..200).map(|_| gateway.authenticate(&next)));
+        let issuer = async {
+            server.saw(2).await;
+            server.release();
+        };
+        let (verdicts, ()) = futures_util::join!(callers, issuer);
+
+        assert!(verdicts.iter().all(Result::is_ok));
+        assert_eq!(server.requests(), 2);
+        assert!(gateway.authenticate(&P256).await.is_ok());
+    });
+}
+
+#[test]
+fn invented_key_ids_cost_one_fetch_a_cooldown_and_are_refused_at_once_within_it() {
+    System::new().block_on(async {
+        let invented = SigningKey::p256("invented");
+        let server = Server::start(Said::key_set(&set_of(&[&P256]))).await;
+        let gateway = Gateway::start(vec![KeySource::Url(server.url.clone())]);
+        gateway.fetched(1).await;
+
+        let first = join_all((0..200).map(|_| gateway.authenticate(&invented))).await;
+        server.hold();
+        let inside = join_all((0..200).map(|_| gateway.authenticate(&invented))).await;
+        let requests_inside = server.requests();
+        server.release();
+        gateway.clock.advance(COOLDOWN);
+        let after = gateway.authenticate(&invented).await;
+
+        let unknown = Err(Denial::Refused(Reason::KeyUnknown));
+        assert!(first.iter().chain(&inside).chain([&after]).all(|verdict| *verdict == unknown));
+        assert_eq!(requests_inside, 2);
+        assert_eq!(server.requests(), 3);
+    });
+}
+
+#[test]
+fn an_issuer_that_does_not_answer_keeps_a_caller_waiting_for_two_seconds_at_most() {
+    System::new().block_on(async {
+        let next = SigningKey::p256("ec-next");
+        let server = Server::start(Said::key_set(&set_of(&[&P256]))).await;
+        let gateway = Gateway::start(vec![KeySource::Url(server.url.clone())]);
+        gateway.fetched(1).await;
+        server.hold();
+
+        let verdict = timeout(2 * MAX_WAIT, gateway.authenticate(&next)).await;
+
+        assert_eq!(verdict.unwrap(), Err(Denial::Refused(Reason::KeyUnknown)));
+    });
+}
+
+#[test]
+fn a_caller_who_hangs_up_gives_the_place_back() {
+    System::new().block_on(async {
+        let next = SigningKey::p256("ec-next");
+        let server = Server::start(Said::key_set(&set_of(&[&P256]))).await;
+        let gateway = Gateway::start(vec![KeySource::Url(server.url.clone())]);
+        gateway.fetched(1).await;
+        server.hold();
+
+        {
+            let caller = std::pin::pin!(gateway.authenticate(&next));
+            let seen = std::pin::pin!(server.saw(2));
+            futures_util::future::select(caller, seen).await;
+            assert_eq!(gateway.keys(0).lock().schedule.waiting(), 1);
+        }
+
+        assert_eq!(gateway.keys(0).lock().schedule.waiting(), 0);
+    });
+}
+
+#[test]
+fn an_issuer_that_hangs_does_not_hold_up_another() {
+    System::new().block_on(async {
+        let (good, hanging) =
+            (Server::start(Said::key_set(&set_of(&[&P256]))).await, Server::start(Said::stalled(b"")).await);
+        let gateway = Gateway::start(vec![KeySource::Url(good.url.clone()), KeySource::Url(hanging.url.clone())]);
+        gateway.fetched(1).await;
+        hanging.saw(1).await;
+
+        let readiness = gateway.identity.readiness();
+
+        assert_eq!(readiness.iter().map(|issuer| issuer.has_keys).collect::<Vec<_>>(), [true, false]);
+        assert!(gateway.authenticate(&P256).await.is_ok());
+    });
+}
+
+#[test]
+fn no_address_in_a_token_is_ever_called() {
+    System::new().block_on(async {
+        let strangers = Server::start(Said::key_set(&set_of(&[&STRANGER]))).await;
+        let server = Server::start(Said::key_set(&set_of(&[&P256]))).await;
+        let gateway = Gateway::start(vec![KeySource::Url(server.url.clone())]);
+        gateway.fetched(1).await;
+
+        for kid in ["ec-1", "unknown"] {
+            let header = serde_json::json!({
+                "alg": "ES256", "kid": kid, "jku": strangers.url, "x5u": strangers.url, "jwk": STRANGER.jwk(),
+            });
+            let token = STRANGER.token_of(&header.to_string(), &testing::claims().to_string());
+            assert!(gateway.identity.authenticate(&token).await.is_err());
+        }
+
+        assert_eq!(strangers.requests(), 0);
+    });
+}
+
+#[test]
+fn a_file_is_read_again_for_an_unknown_key_and_survives_being_broken() {
+    System::new().block_on(async {
+        let next = SigningKey::p256("ec-next");
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("jwks.json");
+        let gateway = Gateway::start(vec![KeySource::File(path.clone())]);
+        gateway.fetched(1).await;
+
+        let before = gateway.authenticate(&P256).await;
+        fs::write(&path, set_of(&[&P256])).unwrap();
+        gateway.refresh(2).await;
+        let there = gateway.authenticate(&P256).await;
+        fs::write(&path, set_of(&[&P256, &next])).unwrap();
+        let rotated = gateway.authenticate(&next).await;
+        let mut still_there = Vec::new();
+        for (fetch, content) in (4..).zip([b"{".to_vec(), set_of(&[]), vec![b' '; 300 << 10]]) {
+            fs::write(&path, content).unwrap();
+            gateway.refresh(fetch).await;
+            still_there.push(gateway.authenticate(&next).await.is_ok());
+        }
+        fs::remove_file(&path).unwrap();
+        gateway.refresh(7).await;
+        still_there.push(gateway.authenticate(&next).await.is_ok());
+
+        assert_eq!(before, Err(Denial::KeysUnavailable));
+        assert!(there.is_ok() && rotated.is_ok());
+        assert_eq!(still_there, [true; 4]);
+    });
+}
+
+#[test]
+fn the_same_document_keeps_the_same_set() {
+    let keys = Keys::new("sso".into(), REFRESH, COOLDOWN, Clock::machine().monotonic());
+    let read = || KeySet::parse(&set_of(&[&P256])).unwrap();
+
+    keys.publish(read());
+    let first = Arc::as_ptr(keys.current().as_ref().unwrap());
+    keys.publish(read());
+    let second = Arc::as_ptr(keys.current().as_ref().unwrap());
+    keys.publish(KeySet::parse(&set_of(&[&STRANGER])).unwrap());
+    let third = Arc::as_ptr(keys.current().as_ref().unwrap());
+
+    assert_eq!(first, second);
+    assert_ne!(second, third);
+}

@@ -1,0 +1,195 @@
+//! An issuer's keys: from a JWK set to keys that can verify a signature.
+//!
+//! Pure. A key that is unknown, unsuitable or weak is left out with a reason for the operator's log; it never lends
+//! its name to another algorithm, and a symmetric key never comes from a key set at all (RFC 8725 section 3.1).
+
+mod ed25519;
+mod jwk;
+
+use std::sync::Arc;
+
+use jsonwebtoken::{DecodingKey, crypto};
+use sha2::{Digest, Sha256};
+
+pub use jwk::Unusable;
+
+use super::{
+    Algorithm,
+    json::{self, Json},
+    token::Reason,
+};
+
+/// A longer document is refused unread.
+pub const MAX_KEY_SET_BYTES: usize = 256 * 1024;
+const MAX_KEYS: usize = 100;
+
+/// The usable keys of a JWK set; at least one.
+#[derive(Debug)]
+pub struct KeySet {
+    keys: Vec<Key>,
+    skipped: Vec<Skipped>,
+    fingerprint: [u8; 32],
+}
+
+/// A public key and what it may be used for.
+#[derive(Debug)]
+pub struct Key {
+    kid: Option<Arc<str>>,
+    kind: Kind,
+    /// The one algorithm that the issuer reserves the key for.
+    algorithm: Option<Algorithm>,
+    key: DecodingKey,
+}
+
+/// A key that was left out of the set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Skipped {
+    /// Its id, where it has one.
+    pub kid: Option<Arc<str>>,
+    /// Why it cannot be used.
+    pub why: Unusable,
+}
+
+/// Why a document is not a key set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum KeySetError {
+    /// Longer than [`MAX_KEY_SET_BYTES`].
+    #[error("the key set is longer than {MAX_KEY_SET_BYTES} bytes")]
+    TooLarge,
+    /// Not a JSON object with a list `keys`, or one with a member name that stands twice.
+    #[error("the answer is not a key set")]
+    Malformed,
+    /// More than a hundred keys.
+    #[error("the key set has more than {MAX_KEYS} keys")]
+    TooMany,
+    /// No keys, or none that can be used.
+    #[error("the key set holds no usable key")]
+    NoUsableKey,
+}
+
+/// The families of keys, each with its own algorithms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Rsa,
+    P256,
+    P384,
+    Ed25519,
+}
+
+impl KeySet {
+    /// Reads a JWK set (RFC 7517 section 5), at most 256 KiB and a hundred keys.
+    pub fn parse(document: &[u8]) -> Result<Self, KeySetError> {
+        if document.len() > MAX_KEY_SET_BYTES {
+            return Err(KeySetError::TooLarge);
+        }
+        let members = json::object(document).map_err(|_| KeySetError::Malformed)?;
+        let Some(Json::Array(entries)) = members.get("keys") else {
+            return Err(KeySetError::Malformed);
+        };
+        if entries.len() > MAX_KEYS {
+            return Err(KeySetError::TooMany);
+        }
+
+        let (mut keys, mut skipped) = (Vec::new(), Vec::new());
+        for entry in entries {
+            match jwk::read(entry) {
+                Ok(key) => keys.push(key),
+                Err(why) => skipped.push(Skipped { kid: jwk::kid(entry), why }),
+            }
+        }
+        if keys.is_empty() {
+            return Err(KeySetError::NoUsableKey);
+        }
+        Ok(Self { keys, skipped, fingerprint: Sha256::digest(document).into() })
+    }
+
+    /// The key that a token means: the one that `kid` names, or without `kid` the only one that fits.
+    pub fn find(&self, kid: Option<&str>, algorithm: Algorithm) -> Result<&Key, Reason> {
+        let Some(kid) = kid else {
+            let mut fitting = self.keys.iter().filter(|key| key.fits(algorithm));
+            return match (fitting.next(), fitting.next()) {
+                (Some(key), None) => Ok(key),
+                (Some(_), Some(_)) => Err(Reason::KeyAmbiguous),
+                (None, _) => Err(Reason::KeyUnsuitable),
+            };
+        };
+        let mut named = self.keys.iter().filter(|key| key.kid.as_deref() == Some(kid));
+        match (named.next(), named.next()) {
+            (Some(key), None) if key.fits(algorithm) => Ok(key),
+            (Some(_), None) => Err(Reason::KeyUnsuitable),
+            (Some(_), Some(_)) => Err(Reason::KeyAmbiguous),
+            (None, _) if self.has(kid) => Err(Reason::KeyUnsuitable),
+            (None, _) => Err(Reason::KeyUnknown),
+        }
+    }
+
+    /// Whether the document names this key, usable or not: fetching it again would not help.
+    pub fn has(&self, kid: &str) -> bool {
+        let mut named = self.keys.iter().map(|key| &key.kid).chain(self.skipped.iter().map(|key| &key.kid));
+        named.any(|name| name.as_deref() == Some(kid))
+    }
+
+    /// How many keys can be used.
+    pub fn key_count(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// The keys that were left out, in the order of the document.
+    pub fn skipped(&self) -> &[Skipped] {
+        &self.skipped
+    }
+
+    /// Whether both were read from the same bytes.
+    pub fn is_same_document(&self, other: &Self) -> bool {
+        self.fingerprint == other.fingerprint
+    }
+}
+
+impl Key {
+    /// Its id in the key set.
+    pub fn kid(&self) -> Option<Arc<str>> {
+        self.kid.clone()
+    }
+
+    /// Whether the key may verify this algorithm: by its type and curve, and by what the issuer reserves it for.
+    fn fits(&self, algorithm: Algorithm) -> bool {
+        self.kind.suits(algorithm) && self.algorithm.is_none_or(|only| only == algorithm)
+    }
+
+    /// Whether `signature`, base64url, is this key's over `message`.
+    pub(super) fn verifies(&self, algorithm: Algorithm, message: &[u8], signature: &str) -> bool {
+        self.fits(algorithm) && crypto::verify(signature, message, &self.key, algorithm.into()).unwrap_or(false)
+    }
+}
+
+impl Kind {
+    /// RFC 7518 section 3.1 and RFC 8037 section 3.1: ES256 is for P-256 alone, and so on.
+    fn suits(self, algorithm: Algorithm) -> bool {
+        use Algorithm::{EdDsa, Es256, Es384, Ps256, Ps384, Ps512, Rs256, Rs384, Rs512};
+        match self {
+            Self::Rsa => matches!(algorithm, Rs256 | Rs384 | Rs512 | Ps256 | Ps384 | Ps512),
+            Self::P256 => algorithm == Es256,
+            Self::P384 => algorithm == Es384,
+            Self::Ed25519 => algorithm == EdDsa,
+        }
+    }
+}
+
+impl From<Algorithm> for jsonwebtoken::Algorithm {
+    fn from(algorithm: Algorithm) -> Self {
+        match algorithm {
+            Algorithm::Rs256 => Self::RS256,
+            Algorithm::Rs384 => Self::RS384,
+            Algorithm::Rs512 => Self::RS512,
+            Algorithm::Ps256 => Self::PS256,
+            Algorithm::Ps384 => Self::PS384,
+            Algorithm::Ps512 => Self::PS512,
+            Algorithm::Es256 => Self::ES256,
+            Algorithm::Es384 => Self::ES384,
+            Algorithm::EdDsa => Self::EdDSA,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

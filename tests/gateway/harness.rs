@@ -1,0 +1,312 @@
+//! Starts a gateway process against a sandbox, asks it, and reads what it wrote.
+
+use std::{
+    fmt::Write as _,
+    io::{BufRead as _, BufReader, Read as _},
+    net::SocketAddr,
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::{Arc, Mutex, mpsc},
+    thread,
+    time::{Duration, Instant},
+};
+
+use sandbox::{Options, Sandbox, TokenSpec};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// The seed's own ids.
+pub const INSTANCE: &str = "crs-4y9t57vt";
+pub const BACKUP: &str = "678362566696298532848117";
+
+/// Long enough for a loaded machine; a test that needs it has failed.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A sandbox and a gateway in front of it.
+pub struct Stage {
+    pub sandbox: Sandbox,
+    pub gateway: Gateway,
+}
+
+/// A gateway process.
+pub struct Gateway {
+    child: Child,
+    pub public: SocketAddr,
+    pub admin: SocketAddr,
+    pub log: Arc<Mutex<String>>,
+    pub audit: Arc<Mutex<String>>,
+    _files: TempDir,
+}
+
+/// An answer, read to its end.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
+
+impl Stage {
+    pub fn new() -> Self {
+        Self::with("")
+    }
+
+    /// `overrides` are environment variables, `NAME=value` a line.
+    pub fn with(overrides: &str) -> Self {
+        let sandbox = Sandbox::start(Options::default()).expect("the sandbox starts");
+        let gateway = Gateway::start(&sandbox, overrides);
+        Self { sandbox, gateway }
+    }
+
+    pub fn token(&self) -> String {
+        self.sandbox.token(TokenSpec::new("alice").group("dba"))
+    }
+
+    pub fn token_of(&self, subject: &str) -> String {
+        self.sandbox.token(TokenSpec::new(subject).group("dba"))
+    }
+
+    /// `GET` of a path with alice's token.
+    pub fn get(&self, path: &str) -> Answer {
+        self.gateway.get(path, &[("Authorization", &format!("Bearer {}", self.token()))])
+    }
+
+    /// The path of the seed's backup.
+    pub fn seed_path(&self) -> String {
+        urls_path(BACKUP)
+    }
+}
+
+/// The path of a backup of the seed's instance.
+pub fn urls_path(backup: &str) -> String {
+    format!("/instances/{INSTANCE}/backups/{backup}/urls?region=ap-chengdu")
+}
+
+/// The configuration of a gateway in front of `sandbox`, with the example policies.
+pub fn configuration(sandbox: &Sandbox) -> String {
+    format!(
+        r#"
+[server]
+listen = "127.0.0.1:0"
+admin_listen = "127.0.0.1:0"
+workers = 2
+drain_delay = "0s"
+shutdown_grace = "5s"
+
+[[auth.issuers]]
+name = "sandbox"
+issuer = "{issuer}"
+audiences = ["redis-backup-gateway"]
+algorithms = ["RS256", "ES256", "EdDSA"]
+jwks_url = "{issuer}/jwks"
+groups_claim = "groups"
+
+[policy]
+dir = "{policies}"
+
+[tencent]
+regions = ["ap-guangzhou", "ap-chengdu", "ap-shanghai-fsi"]
+endpoint = "{api}"
+connect_timeout = "1s"
+timeout = "1s"
+
+[tencent.endpoints]
+ap-shanghai-fsi = "{fsi}"
+
+[tencent.credentials]
+source = "env"
+"#,
+        issuer = sandbox.issuer_url(),
+        policies = concat!(env!("CARGO_MANIFEST_DIR"), "/config/policies"),
+        api = sandbox.api_url(),
+        fsi = sandbox.fsi_url(),
+    )
+}
+
+impl Gateway {
+    pub fn start(sandbox: &Sandbox, overrides: &str) -> Self {
+        Self::start_with(&configuration(sandbox), overrides)
+    }
+
+    pub fn start_with(configuration: &str, overrides: &str) -> Self {
+        let files = TempDir::new().expect("a folder for the configuration");
+        let file = files.path().join("gateway.toml");
+        std::fs::write(&file, configuration).expect("the configuration is written");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_redis-backup-gateway"));
+        command.args(["serve", "--config"]).arg(&file).env_clear();
+        command.env("TENCENTCLOUD_SECRET_ID", sandbox::SECRET_ID).env("TENCENTCLOUD_SECRET_KEY", sandbox::SECRET_KEY);
+        for (name, value) in overrides.lines().filter_map(|line| line.trim().split_once('=')) {
+            command.env(name, value);
+        }
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the gateway starts");
+        let (log, listening) = collect_log(child.stderr.take().expect("standard error is piped"));
+        let audit = collect(child.stdout.take().expect("standard output is piped"));
+        let (public, admin) = listening.recv_timeout(PATIENCE).unwrap_or_else(|_| {
+            let _ = child.kill();
+            panic!("the gateway does not listen:\n{}", log.lock().unwrap());
+        });
+        let gateway = Self { child, public, admin, log, audit, _files: files };
+        eventually("the gateway is ready", || gateway.ask(gateway.admin, "GET", "/readyz", &[]).status == 200);
+        gateway
+    }
+
+    pub fn get(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
+        self.ask(self.public, "GET", path, headers)
+    }
+
+    pub fn ask(&self, address: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
+        ask(address, method, path, headers)
+    }
+
+    /// The audit records so far.
+    pub fn records(&self) -> Vec<Value> {
+        let text = self.audit.lock().unwrap();
+        text.lines().map(|line| serde_json::from_str(line).expect("a record is JSON")).collect()
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends a signal by name, as an operator does.
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill").args([&format!("-{name}"), &self.pid().to_string()]).status();
+        assert!(status.expect("kill runs").success());
+    }
+
+    /// Waits for the process to end by itself.
+    pub fn wait(&mut self) -> ExitStatus {
+        let began = started();
+        loop {
+            if let Some(status) = self.child.try_wait().expect("the child is ours") {
+                return status;
+            }
+            assert!(began.elapsed() < PATIENCE, "the gateway does not end:\n{}", self.log.lock().unwrap());
+            pause();
+        }
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if thread::panicking() {
+            eprintln!("--- log of the gateway\n{}", self.log.lock().unwrap());
+        }
+    }
+}
+
+/// One request on a connection of its own. Any status is an answer.
+pub fn ask(address: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
+    try_ask(address, method, path, headers).unwrap_or_else(|error| panic!("{method} {path}: {error}"))
+}
+
+pub fn try_ask(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+) -> Result<Answer, ureq::Error> {
+    let agent: ureq::Agent = ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .allow_non_standard_methods(true)
+        .max_redirects(0)
+        .timeout_global(Some(PATIENCE))
+        .build()
+        .into();
+    let mut request = ureq::http::Request::builder().method(method).uri(format!("http://{address}{path}"));
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let mut response = agent.run(request.body(()).expect("the request is well formed"))?;
+    let mut body = Vec::new();
+    response.body_mut().as_reader().read_to_end(&mut body)?;
+    let headers = response.headers().iter();
+    let headers = headers.map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into()));
+    Ok(Answer { status: response.status().as_u16(), headers: headers.collect(), body })
+}
+
+impl Answer {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
+    }
+
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// Fails unless this is a well-formed problem document of that status and code.
+    #[track_caller]
+    pub fn assert_problem(&self, status: u16, code: &str) {
+        assert_eq!(self.status, status, "{}", self.text());
+        assert_eq!(self.header("content-type"), Some("application/problem+json"));
+        let problem = self.json();
+        assert_eq!(problem["code"], code, "{problem}");
+        assert_eq!(problem["status"], status);
+        assert_eq!(problem["type"], format!("/problems/{code}"));
+        assert!(problem["title"].as_str().is_some_and(|title| !title.is_empty()));
+        assert!(problem["detail"].as_str().is_some_and(|detail| !detail.is_empty()));
+        assert_eq!(problem["request_id"].as_str(), self.header("x-request-id"));
+    }
+}
+
+/// Waits for something that must become true.
+#[track_caller]
+pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let began = started();
+    while !holds() {
+        assert!(began.elapsed() < PATIENCE, "it does not become true that {what}");
+        pause();
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a test over real sockets lives in real time")]
+pub fn started() -> Instant {
+    Instant::now()
+}
+
+#[expect(clippy::disallowed_methods, reason = "polled with a deadline, because a process tells nobody that it changed")]
+fn pause() {
+    thread::sleep(Duration::from_millis(10));
+}
+
+fn collect(mut stream: impl std::io::Read + Send + 'static) -> Arc<Mutex<String>> {
+    let text = Arc::new(Mutex::new(String::new()));
+    let sink = Arc::clone(&text);
+    thread::spawn(move || {
+        let mut buffer = [0; 64 << 10];
+        while let Ok(count @ 1..) = stream.read(&mut buffer) {
+            sink.lock().unwrap().push_str(&String::from_utf8_lossy(&buffer[..count]));
+        }
+    });
+    text
+}
+
+/// Collects the log, and sends the addresses once the line that names them has come.
+fn collect_log(
+    stream: impl std::io::Read + Send + 'static,
+) -> (Arc<Mutex<String>>, mpsc::Receiver<(SocketAddr, SocketAddr)>) {
+    let text = Arc::new(Mutex::new(String::new()));
+    let sink = Arc::clone(&text);
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        for line in BufReader::new(stream).lines().map_while(Result::ok) {
+            let _ = writeln!(sink.lock().unwrap(), "{line}");
+            let Ok(event) = serde_json::from_str::<Value>(&line) else { continue };
+            let address = |name: &str| event[name].as_str()?.parse().ok();
+            if let (Some(public), Some(admin)) = (address("public_address"), address("admin_address")) {
+                let _ = sender.send((public, admin));
+            }
+        }
+    });
+    (text, receiver)
+}
