@@ -9,7 +9,7 @@ use std::{path::PathBuf, process::ExitCode, sync::LazyLock};
 use clap::{Parser, Subcommand};
 
 use crate::{
-    config::{self, Loaded, Problems, Variables},
+    config::{self, Config, Loaded, Problems, Variables},
     server,
 };
 
@@ -38,6 +38,13 @@ enum Command {
     },
     /// Ask the admin listener of a running gateway whether it is alive, for container health checks
     Health,
+}
+
+impl From<Config> for server::Setup {
+    fn from(config: Config) -> Self {
+        let Config { server, auth, policy, tencent, rate_limit, cache, audit, log } = config;
+        Self { server, auth, policy, tencent, rate_limit, cache, audit, log }
+    }
 }
 
 /// What the caller of the program learns from its exit code.
@@ -76,7 +83,7 @@ pub fn run() -> ExitCode {
             report(&problems, file.is_some());
             Outcome::No.into()
         }
-        (Command::Serve, Ok(Loaded { config, .. })) => server::run(config),
+        (Command::Serve, Ok(Loaded { config, .. })) => server::run(config.into()),
         (Command::Health, Ok(Loaded { config, .. })) => health::run(config.server.admin_listen).into(),
         (Command::Serve | Command::Health, Err(problems)) => {
             report(&problems, file.is_some());

@@ -3,24 +3,11 @@
 //! It introduces what the configuration describes to each other and then only waits; no rule of a request lives here.
 
 use std::{
-    fs::File,
-    io,
-    net::SocketAddr,
-    os::fd::AsFd as _,
-    process::ExitCode,
-    rc::Rc,
-    sync::Arc,
-    thread::available_parallelism,
-    time::Duration,
+    fs::File, io, net::SocketAddr, os::fd::AsFd as _, process::ExitCode, rc::Rc, sync::Arc,
+    thread::available_parallelism, time::Duration,
 };
 
-use actix_web::{
-    App, HttpServer,
-    dev::Server,
-    middleware::from_fn,
-    rt,
-    web,
-};
+use actix_web::{App, HttpServer, dev::Server, middleware::from_fn, rt, web};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     time::{MissedTickBehavior, interval, sleep, timeout},
@@ -151,8 +138,7 @@ fn start(setup: Setup) -> Result<Gateway, StartError> {
     let policies = Policies::load(&setup.policy.dir)?;
     let audit = standard_output().and_then(|sink| Audit::start(setup.audit, sink)).map_err(StartError::Audit)?;
     let tencent = Arc::new(setup.tencent);
-    let (broker, drivers) =
-        Broker::new(&tencent, setup.rate_limit, setup.cache, policies, audit, clock.clone());
+    let (broker, drivers) = Broker::new(&tencent, setup.rate_limit, setup.cache, policies, audit, clock.clone());
     let (identity, refresher) = Identity::new(setup.auth, roots.clone(), clock.clone());
     let health = Arc::new(Health::new(Arc::clone(&broker), Arc::clone(&identity)));
 
@@ -276,7 +262,9 @@ async fn watch_credentials(credentials: Arc<CredentialStore>) {
         match credentials.reload_if_changed() {
             Ok(true) => tracing::info!("the cloud credentials were reloaded"),
             Ok(false) => {}
-            Err(error) => tracing::error!(%error, "the cloud credentials were not reloaded; the old ones stay in force"),
+            Err(error) => {
+                tracing::error!(%error, "the cloud credentials were not reloaded; the old ones stay in force")
+            }
         }
     }
 }

@@ -26,8 +26,7 @@ pub(super) struct Buckets {
 impl Buckets {
     /// A bucket per endpoint of `regions` and call, and what must run for them to be served.
     pub(super) fn new(endpoints: &Endpoints, regions: &[Region], limits: Limits, clock: &Clock) -> (Self, Vec<Driver>) {
-        let endpoints: HashMap<_, _> =
-            regions.iter().map(|region| (region.clone(), endpoints.of(region))).collect();
+        let endpoints: HashMap<_, _> = regions.iter().map(|region| (region.clone(), endpoints.of(region))).collect();
         let mut buckets = HashMap::new();
         let mut drivers = Vec::new();
         for endpoint in endpoints.values() {

@@ -1,16 +1,13 @@
 //! The answer that is kept: the URLs of one backup, with the bodies that were rendered from them.
 
-use std::{
-    sync::OnceLock,
-    time::SystemTime,
-};
+use std::{sync::OnceLock, time::SystemTime};
 
 use bytes::Bytes;
 
 use crate::{
     cache::{Lifetime, Now},
     domain::{BackupId, InstanceId, Region},
-    tencent::{cos_url, wire::BackupUrls},
+    tencent::wire::{BackupFile, BackupUrls},
 };
 
 /// The URLs of one backup and where they came from.
@@ -51,16 +48,9 @@ impl Document {
     /// Bytes that this takes, the rendered body included: it repeats every text once, with some syntax around it.
     pub(super) fn weight_bytes(&self) -> usize {
         const SYNTAX_PER_FILE_BYTES: usize = 128;
-        let texts: usize = self
-            .urls
-            .files
-            .iter()
-            .map(|file| {
-                let urls = [&file.download_url, &file.inner_download_url];
-                file.name.len() + urls.into_iter().flatten().map(|url| url.expose().len()).sum::<usize>()
-            })
-            .sum();
-        2 * texts + self.urls.files.len() * SYNTAX_PER_FILE_BYTES + 512
+        let names: usize = self.urls.files.iter().map(|file| file.name.len()).sum();
+        let urls: usize = self.urls.files.iter().flat_map(BackupFile::urls).map(|url| url.expose().len()).sum();
+        2 * (names + urls) + self.urls.files.len() * SYNTAX_PER_FILE_BYTES + 512
     }
 
     pub(super) fn lifetime(&self, now: Now) -> Lifetime {
@@ -68,10 +58,7 @@ impl Document {
             fetched_at: self.fetched_at,
             fetched_monotonic: now.monotonic,
             expires_at: self.expires_at,
-            carries_security_token: self.urls.files.iter().any(|file| {
-                let urls = [&file.download_url, &file.inner_download_url];
-                urls.into_iter().flatten().any(|url| cos_url::carries_security_token(url.expose()))
-            }),
+            carries_security_token: self.urls.carry_security_token(),
         }
     }
 }

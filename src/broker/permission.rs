@@ -43,8 +43,12 @@ impl Broker {
             (None, Some(known)) if self.allows(ask, &known, &mut policies) => Permission::In(known),
             (None, _) => {
                 policies.clear();
-                let allowed: Vec<_> =
-                    self.region_names.iter().filter(|region| self.allows(ask, region, &mut policies)).cloned().collect();
+                let allowed: Vec<_> = self
+                    .region_names
+                    .iter()
+                    .filter(|region| self.allows(ask, region, &mut policies))
+                    .cloned()
+                    .collect();
                 if allowed.is_empty() { Permission::Denied } else { Permission::Search(allowed) }
             }
         };

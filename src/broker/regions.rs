@@ -3,7 +3,12 @@
 //! A call that named a region and succeeded teaches nothing here: whether the cloud refuses an instance asked for in
 //! a foreign region is unknown, and a caller's guess must not become our knowledge.
 
-use std::{collections::HashMap, rc::Rc, sync::Arc, time::{Duration, Instant}};
+use std::{
+    collections::HashMap,
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use futures_util::future::join_all;
@@ -18,9 +23,8 @@ use crate::{
     domain::{InstanceId, Region},
     quota::{Abandoned, Fetch},
     tencent::{
-        client::Page,
         error::{CallError, Defect},
-        wire::Instance,
+        wire::{Instance, Page},
     },
 };
 
@@ -150,7 +154,7 @@ async fn list_all(
         if page > 0 {
             fetch.requeue(clock.monotonic())?;
         }
-        let page = Page { offset: page * PAGE_LENGTH, limit: PAGE_LENGTH };
+        let page = Page { offset: u64::from(page * PAGE_LENGTH), limit: PAGE_LENGTH };
         let answer = attempt(fetch, clock, *max_retries, async |grant| {
             worker.client.describe_instances(region, page, NO_LIMIT, |progress| note(grant, progress)).await
         });
@@ -158,8 +162,8 @@ async fn list_all(
             Ok(answer) => answer,
             Err(error) => return Ok(Err(error)),
         };
-        let is_last = answer.items.is_empty() || u64::from(page.offset + PAGE_LENGTH) >= answer.total;
-        instances.extend(answer.items);
+        let is_last = answer.instances.is_empty() || page.offset + u64::from(PAGE_LENGTH) >= answer.total;
+        instances.extend(answer.instances);
         if is_last {
             return Ok(Ok(instances));
         }

@@ -91,12 +91,7 @@ impl Worker {
         Settled { outcome, record }
     }
 
-    async fn permitted(
-        self: &Rc<Self>,
-        ask: &Ask,
-        region: Region,
-        record: &mut Record,
-    ) -> Result<UrlsAnswer, Failure> {
+    async fn permitted(self: &Rc<Self>, ask: &Ask, region: Region, record: &mut Record) -> Result<UrlsAnswer, Failure> {
         record.decision = Decision::Allow;
         record.region = Some(region.clone());
         let outcome = self.look_up_or_fetch(ask, region).await;

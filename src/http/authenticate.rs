@@ -33,7 +33,7 @@ pub(super) async fn authenticate<B: MessageBody>(
     };
     match verified {
         Ok(verified) => {
-            request.extensions_mut().insert(Authenticated(verified.caller));
+            request.extensions_mut().insert(Authenticated(Arc::new(verified.caller)));
             Ok(next.call(request).await?.map_into_left_body())
         }
         Err(denial) => {

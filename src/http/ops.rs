@@ -60,10 +60,7 @@ pub(super) fn healthz() -> Resource {
 
 /// `GET /readyz`: whether to send callers here, with a word on each part.
 pub(super) fn readyz() -> Resource {
-    web::resource("/readyz")
-        .route(web::get().to(ready))
-        .route(web::head().to(ready))
-        .default_service(web::to(only_get))
+    web::resource("/readyz").route(web::get().to(ready)).route(web::head().to(ready)).default_service(web::to(only_get))
 }
 
 pub(super) async fn only_get(context: Context) -> HttpResponse {

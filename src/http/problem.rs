@@ -127,10 +127,6 @@ impl Problem {
         Self::new(Code::NotAcceptable, "this route answers application/json and text/plain")
     }
 
-    pub(super) fn status(&self) -> StatusCode {
-        self.code.parts().0
-    }
-
     /// The answer. The body carries nothing that the caller did not send or may not read.
     pub(super) fn respond(&self, context: &Context) -> HttpResponse {
         let (status, code, title) = self.code.parts();
@@ -181,10 +177,7 @@ impl From<&Denial> for Problem {
             let detail = "the keys of the token's issuer have not been loaded yet";
             return Self { retry_after: Some(RETRY_SOON), ..Self::new(Code::Unavailable, detail) };
         }
-        Self {
-            challenge: Some(challenge(*denial)),
-            ..Self::new(Code::Unauthenticated, denial.to_string())
-        }
+        Self { challenge: Some(challenge(*denial)), ..Self::new(Code::Unauthenticated, denial.to_string()) }
     }
 }
 

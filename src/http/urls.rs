@@ -50,7 +50,9 @@ async fn urls(request: HttpRequest, context: Context) -> HttpResponse {
     });
     let (ask, format) = match parsed {
         Ok(parsed) => parsed,
-        Err(problem) => return settle(broker, broker.record_of_error(&asker), problem.respond(&context), &context).await,
+        Err(problem) => {
+            return settle(broker, broker.record_of_error(&asker), problem.respond(&context), &context).await;
+        }
     };
     let (outcome, record) = edge.worker.urls(&ask).await.into_parts();
     let answer = match outcome {

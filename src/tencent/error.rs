@@ -129,6 +129,22 @@ impl CallError {
         Self::Refused { class, code, message, request_id: UpstreamRequestId::new(request_id) }
     }
 
+    /// What a refusal means; `None` where the vendor's API did not speak.
+    pub fn class(&self) -> Option<Class> {
+        match self {
+            Self::Refused { class, .. } => Some(*class),
+            _ => None,
+        }
+    }
+
+    /// The vendor's id of the refused call; `None` where the vendor's API did not speak.
+    pub fn request_id(&self) -> Option<&UpstreamRequestId> {
+        match self {
+            Self::Refused { request_id, .. } => Some(request_id),
+            _ => None,
+        }
+    }
+
     /// Whether the same call may succeed if it is made again soon. Every call of this room is a read, so making it
     /// twice does no harm.
     ///

@@ -206,12 +206,7 @@ pub fn ask(address: SocketAddr, method: &str, path: &str, headers: &[(&str, &str
     try_ask(address, method, path, headers).unwrap_or_else(|error| panic!("{method} {path}: {error}"))
 }
 
-pub fn try_ask(
-    address: SocketAddr,
-    method: &str,
-    path: &str,
-    headers: &[(&str, &str)],
-) -> Result<Answer, ureq::Error> {
+pub fn try_ask(address: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)]) -> Result<Answer, ureq::Error> {
     let agent: ureq::Agent = ureq::Agent::config_builder()
         .http_status_as_error(false)
         .allow_non_standard_methods(true)
