@@ -65,7 +65,9 @@ fn each_failure_of_the_upstream_ends_in_the_contracts_status() {
 #[test]
 fn urls_that_must_not_be_passed_on_are_a_502() {
     let stage = stage_without_retries();
-    for (number, defect) in [UrlDefect::Relative, UrlDefect::Blank, UrlDefect::Control].into_iter().enumerate() {
+    for (number, defect) in
+        [UrlDefect::Relative, UrlDefect::Scheme, UrlDefect::Blank, UrlDefect::Control].into_iter().enumerate()
+    {
         let urls = sandbox::UrlSettings { defect, ..Default::default() };
         stage.control().update(|settings| *settings = Settings { urls, ..Default::default() });
 

@@ -76,12 +76,12 @@ fn every_shape_and_form_of_the_upstreams_answer_is_understood() {
     };
     let stage = Stage::new();
     let shapes = [Shape::default(), Shape::legacy_only(), Shape::backup_infos_only()];
-    let forms = [UrlForm::InSign, UrlForm::Separate, UrlForm::SeparateBare];
+    let forms = [UrlForm::Sign, UrlForm::Parameters, UrlForm::BareSemicolon];
 
     for (number, (shape, form)) in
         shapes.iter().flat_map(|shape| forms.iter().map(move |form| (shape, form))).enumerate()
     {
-        stage.control().update(|current| *current = settings(shape.clone(), *form));
+        stage.control().update(|current| *current = settings(*shape, *form));
 
         let answer = stage.get(&urls_path(&known::synthetic_backup(u32::try_from(number).unwrap())));
 

@@ -52,7 +52,7 @@ fn while_draining_it_is_not_ready_but_still_accepts() {
 
 #[test]
 fn a_second_signal_ends_it_at_once() {
-    let mut stage = Stage::with("GATEWAY_SERVER__DRAIN_DELAY=1h");
+    let mut stage = Stage::with("GATEWAY_SERVER__DRAIN_DELAY=10m");
 
     stage.gateway.signal("TERM");
     eventually("it drains", || stage.gateway.log.lock().unwrap().contains("draining"));
