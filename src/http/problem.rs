@@ -2,7 +2,7 @@
 //!
 //! What a caller reads here and what an operator reads in the log are two texts.
 
-use std::{fmt::Write as _, time::Duration};
+use std::time::Duration;
 
 use actix_web::{
     HttpResponse,
@@ -21,9 +21,12 @@ use crate::{
     tencent::error::{CallError, Class},
 };
 
-/// An error as an answer.
+/// An error as an answer. Boxed, for it travels in the error of functions that nearly always succeed.
 #[derive(Clone, Debug)]
-pub(super) struct Problem {
+pub(super) struct Problem(Box<Parts>);
+
+#[derive(Clone, Debug)]
+struct Parts {
     code: Code,
     detail: String,
     upstream: Option<Upstream>,
@@ -108,7 +111,13 @@ impl Code {
 
 impl Problem {
     fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into(), upstream: None, retry_after: None, challenge: None, allow: None }
+        let detail = detail.into();
+        Self(Box::new(Parts { code, detail, upstream: None, retry_after: None, challenge: None, allow: None }))
+    }
+
+    fn retry_after(mut self, retry_after: Duration) -> Self {
+        self.0.retry_after = Some(retry_after);
+        self
     }
 
     pub(super) fn invalid_request(detail: impl Into<String>) -> Self {
@@ -120,7 +129,9 @@ impl Problem {
     }
 
     pub(super) fn method_not_allowed(allow: &'static str) -> Self {
-        Self { allow: Some(allow), ..Self::new(Code::MethodNotAllowed, format!("this route answers {allow}")) }
+        let mut problem = Self::new(Code::MethodNotAllowed, format!("this route answers {allow}"));
+        problem.0.allow = Some(allow);
+        problem
     }
 
     pub(super) fn not_acceptable() -> Self {
@@ -129,27 +140,28 @@ impl Problem {
 
     /// The answer. The body carries nothing that the caller did not send or may not read.
     pub(super) fn respond(&self, context: &Context) -> HttpResponse {
-        let (status, code, title) = self.code.parts();
+        let Parts { code, detail, upstream, retry_after, challenge, allow } = &*self.0;
+        let (status, code, title) = code.parts();
         let document = Document {
             kind: format!("/problems/{code}"),
             title,
             status: status.as_u16(),
-            detail: &self.detail,
+            detail,
             code,
             request_id: context.request_id.as_str(),
-            upstream: self.upstream.as_ref(),
+            upstream: upstream.as_ref(),
         };
         let body = serde_json::to_vec(&document).expect("strings and numbers always serialise");
         let mut answer = HttpResponse::build(status);
         answer.insert_header((header::CONTENT_TYPE, "application/problem+json"));
         answer.insert_header((header::CACHE_CONTROL, "no-store"));
-        if let Some(allow) = self.allow {
-            answer.insert_header((header::ALLOW, allow));
+        if let Some(allow) = allow {
+            answer.insert_header((header::ALLOW, *allow));
         }
-        if let Some(retry_after) = self.retry_after {
-            answer.insert_header((header::RETRY_AFTER, seconds_rounded_up(retry_after).to_string()));
+        if let Some(retry_after) = retry_after {
+            answer.insert_header((header::RETRY_AFTER, seconds_rounded_up(*retry_after).to_string()));
         }
-        if let Some(challenge) = self.challenge.as_deref().and_then(|text| HeaderValue::from_str(text).ok()) {
+        if let Some(challenge) = challenge.as_deref().and_then(|text| HeaderValue::from_str(text).ok()) {
             answer.insert_header((header::WWW_AUTHENTICATE, challenge));
         }
         answer.body(body)
@@ -167,7 +179,7 @@ const RETRY_SOON: Duration = Duration::from_secs(1);
 impl From<AuditError> for Problem {
     fn from(_: AuditError) -> Self {
         let detail = "the audit record of this request could not be written, so its answer is withheld";
-        Self { retry_after: Some(RETRY_SOON), ..Self::new(Code::Unavailable, detail) }
+        Self::new(Code::Unavailable, detail).retry_after(RETRY_SOON)
     }
 }
 
@@ -175,9 +187,11 @@ impl From<&Denial> for Problem {
     fn from(denial: &Denial) -> Self {
         if matches!(denial, Denial::KeysUnavailable) {
             let detail = "the keys of the token's issuer have not been loaded yet";
-            return Self { retry_after: Some(RETRY_SOON), ..Self::new(Code::Unavailable, detail) };
+            return Self::new(Code::Unavailable, detail).retry_after(RETRY_SOON);
         }
-        Self { challenge: Some(challenge(*denial)), ..Self::new(Code::Unauthenticated, denial.to_string()) }
+        let mut problem = Self::new(Code::Unauthenticated, denial.to_string());
+        problem.0.challenge = Some(challenge(*denial));
+        problem
     }
 }
 
@@ -186,13 +200,10 @@ impl From<&Failure> for Problem {
         match failure {
             Failure::Forbidden => Self::new(Code::Forbidden, "no policy permits ReadBackupUrls on this instance"),
             Failure::InstanceNotFound => Self::instance_not_found(),
-            Failure::QuotaExhausted(refusal) => Self {
-                retry_after: Some(refusal.retry_after),
-                ..Self::new(
-                    Code::UpstreamRateLimited,
-                    "the upstream's quota cannot serve this call in time; wait as long as Retry-After says",
-                )
-            },
+            Failure::QuotaExhausted(refusal) => {
+                let detail = "the upstream's quota cannot serve this call in time; wait as long as Retry-After says";
+                Self::new(Code::UpstreamRateLimited, detail).retry_after(refusal.retry_after)
+            }
             Failure::DeadlineOver => {
                 Self::new(Code::UpstreamTimeout, "the request's time ran out while the upstream was asked")
             }
@@ -208,34 +219,33 @@ impl Problem {
     }
 
     fn upstream(error: &CallError) -> Self {
-        let (code, detail) = match error {
-            CallError::Timeout => (Code::UpstreamTimeout, "the upstream did not answer in time".to_owned()),
-            CallError::Refused { class, .. } => match class {
-                Class::InvalidRequest => (Code::InvalidRequest, "the upstream finds the request malformed".to_owned()),
-                Class::InstanceNotFound => (Code::InstanceNotFound, "the upstream knows no such instance".to_owned()),
-                Class::BackupNotFound => (Code::BackupNotFound, "the instance has no such backup".to_owned()),
-                Class::UnsupportedByInstance => {
-                    (Code::UnsupportedByInstance, "the upstream says that the instance cannot do this".to_owned())
-                }
-                Class::BackupNotReady => {
-                    (Code::BackupNotReady, "the backup or its instance is not in a state to be downloaded".to_owned())
-                }
-                Class::RateLimited => {
-                    (Code::UpstreamRateLimited, "the upstream refuses more calls for the moment".to_owned())
-                }
-                Class::Denied => {
-                    (Code::UpstreamDenied, "this is the operator's to mend; it has been logged".to_owned())
-                }
-                Class::Failed => (Code::UpstreamError, "the upstream reports an error".to_owned()),
-            },
-            other => {
-                let mut detail = String::from("the call to the upstream failed: ");
-                let _ = write!(detail, "{other}");
-                (Code::UpstreamError, detail)
-            }
+        let mut problem = match error {
+            CallError::Timeout => Self::new(Code::UpstreamTimeout, "the upstream did not answer in time"),
+            CallError::Refused { class, .. } => Self::refused(*class),
+            broken => Self::new(Code::UpstreamError, format!("the call to the upstream failed: {broken}")),
         };
-        let retry_after = (code == Code::UpstreamRateLimited).then_some(RETRY_SOON);
-        Self { upstream: upstream_said(error), retry_after, ..Self::new(code, detail) }
+        problem.0.upstream = upstream_said(error);
+        problem
+    }
+
+    fn refused(class: Class) -> Self {
+        match class {
+            Class::InvalidRequest => Self::new(Code::InvalidRequest, "the upstream finds the request malformed"),
+            Class::InstanceNotFound => Self::new(Code::InstanceNotFound, "the upstream knows no such instance"),
+            Class::BackupNotFound => Self::new(Code::BackupNotFound, "the instance has no such backup"),
+            Class::UnsupportedByInstance => {
+                Self::new(Code::UnsupportedByInstance, "the upstream says that the instance cannot do this")
+            }
+            Class::BackupNotReady => {
+                Self::new(Code::BackupNotReady, "the backup or its instance is not in a state to be downloaded")
+            }
+            Class::RateLimited => {
+                Self::new(Code::UpstreamRateLimited, "the upstream refuses more calls for the moment")
+                    .retry_after(RETRY_SOON)
+            }
+            Class::Denied => Self::new(Code::UpstreamDenied, "this is the operator's to mend; it has been logged"),
+            Class::Failed => Self::new(Code::UpstreamError, "the upstream reports an error"),
+        }
     }
 }
 

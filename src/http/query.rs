@@ -64,8 +64,11 @@ fn unknown(name: &str) -> Problem {
     Problem::invalid_request(format!("parameter {name} is unknown"))
 }
 
+/// A name and a value.
+type Pair<'a> = (Cow<'a, str>, Cow<'a, str>);
+
 /// Names and values, each percent-decoded exactly once.
-fn pairs(query: &str) -> Result<Vec<(Cow<'_, str>, Cow<'_, str>)>, Problem> {
+fn pairs(query: &str) -> Result<Vec<Pair<'_>>, Problem> {
     let parts = query.split('&').filter(|part| !part.is_empty());
     parts
         .map(|part| {

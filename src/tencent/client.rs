@@ -23,12 +23,14 @@ use super::{
     endpoint::Endpoint,
     error::{CallError, Defect, Unreachable},
     tc3::{Method, Payload, Request, Scope},
-    wire::{self, BackupFilter, BackupPage, BackupUrls, InstancePage, Page},
+    wire::{self, BackupFilter, BackupPage, BackupUrls, InstancePage},
 };
 use crate::{
     domain::{BackupId, Clock, InstanceId, Region},
     outbound::{self, BodyError, TlsRoots},
 };
+
+pub use super::wire::Page;
 
 /// The name of the API in signatures.
 const SERVICE: &str = "redis";

@@ -90,8 +90,8 @@ pub enum CallError {
     #[error("the upstream answered with status {0}")]
     Status(u16),
     /// No connection came about.
-    #[error("no connection to the upstream: {0}")]
-    Connect(Unreachable),
+    #[error("no connection to the upstream")]
+    Connect(#[source] Unreachable),
     /// The connection broke before the answer was whole.
     #[error("the connection to the upstream broke")]
     Dropped,
@@ -129,7 +129,7 @@ impl CallError {
         Self::Refused { class, code, message, request_id: UpstreamRequestId::new(request_id) }
     }
 
-    /// What a refusal means; `None` where the vendor's API did not speak.
+    /// What the vendor's refusal means; `None` where no refusal came.
     pub fn class(&self) -> Option<Class> {
         match self {
             Self::Refused { class, .. } => Some(*class),
@@ -137,7 +137,7 @@ impl CallError {
         }
     }
 
-    /// The vendor's id of the refused call; `None` where the vendor's API did not speak.
+    /// The vendor's id of the call, where it refused it.
     pub fn request_id(&self) -> Option<&UpstreamRequestId> {
         match self {
             Self::Refused { request_id, .. } => Some(request_id),
@@ -178,7 +178,7 @@ impl CallError {
     /// the bound doubles from 1 s to 4 s, and at least half of it is waited.
     pub fn backoff(&self, attempt: u32, random: u64) -> Duration {
         let doubled = |base: u64, cap: u64| base.saturating_mul(1 << attempt.min(10)).min(cap);
-        if matches!(self, Self::Refused { class: Class::RateLimited, .. }) {
+        if self.class() == Some(Class::RateLimited) {
             let half = doubled(1_000_000, 4_000_000) / 2;
             return Duration::from_micros(half + fraction(half, random));
         }

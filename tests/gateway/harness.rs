@@ -10,13 +10,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sandbox::{Options, Sandbox, TokenSpec};
+use sandbox::{Control, Options, Sandbox, TokenSpec, credential, known};
 use serde_json::Value;
 use tempfile::TempDir;
-
-/// The seed's own ids.
-pub const INSTANCE: &str = "crs-4y9t57vt";
-pub const BACKUP: &str = "678362566696298532848117";
 
 /// Long enough for a loaded machine; a test that needs it has failed.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -57,12 +53,19 @@ impl Stage {
         Self { sandbox, gateway }
     }
 
+    /// A gateway whose audit goes where the test says.
+    pub fn new_with_stdout(stdout: Stdio) -> Self {
+        let sandbox = Sandbox::start(Options::default()).expect("the sandbox starts");
+        let gateway = Gateway::spawn(&configuration(&sandbox), "", stdout).when_ready();
+        Self { sandbox, gateway }
+    }
+
     pub fn token(&self) -> String {
-        self.sandbox.token(TokenSpec::new("alice").group("dba"))
+        self.sandbox.token(&TokenSpec::new("alice").group("dba"))
     }
 
     pub fn token_of(&self, subject: &str) -> String {
-        self.sandbox.token(TokenSpec::new(subject).group("dba"))
+        self.sandbox.token(&TokenSpec::new(subject).group("dba"))
     }
 
     /// `GET` of a path with alice's token.
@@ -70,15 +73,19 @@ impl Stage {
         self.gateway.get(path, &[("Authorization", &format!("Bearer {}", self.token()))])
     }
 
+    pub fn control(&self) -> Control {
+        self.sandbox.control()
+    }
+
     /// The path of the seed's backup.
     pub fn seed_path(&self) -> String {
-        urls_path(BACKUP)
+        urls_path(known::SEED_BACKUP)
     }
 }
 
 /// The path of a backup of the seed's instance.
 pub fn urls_path(backup: &str) -> String {
-    format!("/instances/{INSTANCE}/backups/{backup}/urls?region=ap-chengdu")
+    format!("/instances/{}/backups/{backup}/urls?region=ap-chengdu", known::ORDERS)
 }
 
 /// The configuration of a gateway in front of `sandbox`, with the example policies.
@@ -124,34 +131,43 @@ source = "env"
 
 impl Gateway {
     pub fn start(sandbox: &Sandbox, overrides: &str) -> Self {
-        Self::start_with(&configuration(sandbox), overrides)
+        Self::start_unready(sandbox, overrides).when_ready()
     }
 
-    pub fn start_with(configuration: &str, overrides: &str) -> Self {
+    fn when_ready(self) -> Self {
+        eventually("the gateway is ready", || self.ask(self.admin, "GET", "/readyz", &[]).status == 200);
+        self
+    }
+
+    /// The same without waiting for it to be ready.
+    pub fn start_unready(sandbox: &Sandbox, overrides: &str) -> Self {
+        Self::spawn(&configuration(sandbox), overrides, Stdio::piped())
+    }
+
+    /// The sandbox's first key, as the environment carries it.
+    pub fn credentials() -> [(&'static str, &'static str); 2] {
+        [("TENCENTCLOUD_SECRET_ID", credential::SECRET_ID), ("TENCENTCLOUD_SECRET_KEY", credential::SECRET_KEY)]
+    }
+
+    fn spawn(configuration: &str, overrides: &str, stdout: Stdio) -> Self {
         let files = TempDir::new().expect("a folder for the configuration");
         let file = files.path().join("gateway.toml");
         std::fs::write(&file, configuration).expect("the configuration is written");
         let mut command = Command::new(env!("CARGO_BIN_EXE_redis-backup-gateway"));
         command.args(["serve", "--config"]).arg(&file).env_clear();
-        command.env("TENCENTCLOUD_SECRET_ID", sandbox::SECRET_ID).env("TENCENTCLOUD_SECRET_KEY", sandbox::SECRET_KEY);
+        command.envs(Self::credentials());
         for (name, value) in overrides.lines().filter_map(|line| line.trim().split_once('=')) {
             command.env(name, value);
         }
-        let mut child = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the gateway starts");
+        let mut child =
+            command.stdin(Stdio::null()).stdout(stdout).stderr(Stdio::piped()).spawn().expect("the gateway starts");
         let (log, listening) = collect_log(child.stderr.take().expect("standard error is piped"));
-        let audit = collect(child.stdout.take().expect("standard output is piped"));
+        let audit = child.stdout.take().map(collect).unwrap_or_default();
         let (public, admin) = listening.recv_timeout(PATIENCE).unwrap_or_else(|_| {
             let _ = child.kill();
             panic!("the gateway does not listen:\n{}", log.lock().unwrap());
         });
-        let gateway = Self { child, public, admin, log, audit, _files: files };
-        eventually("the gateway is ready", || gateway.ask(gateway.admin, "GET", "/readyz", &[]).status == 200);
-        gateway
+        Self { child, public, admin, log, audit, _files: files }
     }
 
     pub fn get(&self, path: &str, headers: &[(&str, &str)]) -> Answer {

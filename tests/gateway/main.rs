@@ -1,5 +1,10 @@
 //! The gateway as its users meet it: the real program, real sockets, the sandbox as the cloud.
 
+#![expect(clippy::unwrap_used, reason = "a test that meets an error fails by it, helpers included")]
+#![expect(clippy::print_stderr, reason = "a test that fails shows what the gateway logged")]
+#![expect(unreachable_pub, reason = "a test binary has no outside")]
+#![expect(clippy::type_complexity, reason = "a row of a table is read in place")]
+
 mod harness;
 
 mod edge;

@@ -1,1 +1,140 @@
-//! process
+//! The process: how it starts, refuses to start, drains and ends.
+
+use std::{
+    io::{Read as _, Write as _},
+    net::{TcpListener, TcpStream},
+    process::Command,
+    thread,
+};
+
+use sandbox::{Effect, Fault, Options, Sandbox};
+
+use crate::harness::{Gateway, PATIENCE, Stage, configuration, eventually};
+
+#[test]
+fn sigterm_lets_requests_in_flight_end_and_exits_with_zero() {
+    let mut stage = Stage::new();
+    stage.control().inject(Fault::api(Effect::LatencyMs(500)).times(1));
+    let (public, path, token) = (stage.gateway.public, stage.seed_path(), stage.token());
+    let in_flight = thread::spawn(move || {
+        crate::harness::ask(public, "GET", &path, &[("Authorization", &format!("Bearer {token}"))])
+    });
+    // An idle keep-alive connection must not hold the process up.
+    let mut idle = TcpStream::connect(public).unwrap();
+    idle.write_all(b"GET /healthz HTTP/1.1\r\nHost: gateway\r\n\r\n").unwrap();
+    idle.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut buffer = [0; 1024];
+    assert!(idle.read(&mut buffer).unwrap() > 0);
+    let control = stage.control();
+    eventually("the call is under way", || control.counters().calls_of("DescribeBackupUrl") == 1);
+
+    stage.gateway.signal("TERM");
+    let answer = in_flight.join().unwrap();
+    let status = stage.gateway.wait();
+
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(status.code(), Some(0));
+    assert_eq!(stage.gateway.records().len(), 1);
+}
+
+#[test]
+fn while_draining_it_is_not_ready_but_still_accepts() {
+    let mut stage = Stage::with("GATEWAY_SERVER__DRAIN_DELAY=2s");
+
+    stage.gateway.signal("TERM");
+    eventually("it is not ready", || stage.gateway.ask(stage.gateway.admin, "GET", "/readyz", &[]).status == 503);
+    let late = stage.get(&stage.seed_path());
+
+    assert_eq!(late.status, 200);
+    assert_eq!(late.header("connection"), Some("close"));
+    assert_eq!(stage.gateway.wait().code(), Some(0));
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    let mut stage = Stage::with("GATEWAY_SERVER__DRAIN_DELAY=10m");
+
+    stage.gateway.signal("TERM");
+    eventually("it drains", || stage.gateway.log.lock().unwrap().contains("draining"));
+    stage.gateway.signal("TERM");
+
+    assert_eq!(stage.gateway.wait().code(), Some(1));
+}
+
+#[test]
+fn a_taken_port_is_named_and_nothing_starts() {
+    let sandbox = Sandbox::start(Options::default()).unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+
+    let output = run(&sandbox, &["serve"], &[("GATEWAY_SERVER__LISTEN", &address)]);
+
+    assert_eq!(output.status.code(), Some(2));
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(text.contains("server.listen") && text.contains(&address), "{text}");
+}
+
+#[test]
+fn missing_credentials_and_unreadable_policies_are_failures_to_start() {
+    let sandbox = Sandbox::start(Options::default()).unwrap();
+
+    let no_key = run(&sandbox, &["serve"], &[("TENCENTCLOUD_SECRET_KEY", "")]);
+    let no_policies = run(&sandbox, &["serve"], &[("GATEWAY_POLICY__DIR", "/nonexistent")]);
+
+    for (output, named) in [(no_key, "TENCENTCLOUD_SECRET_KEY"), (no_policies, "/nonexistent")] {
+        assert_eq!(output.status.code(), Some(2));
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(text.contains(named), "{text}");
+    }
+}
+
+#[test]
+fn check_config_reads_the_policies_too() {
+    let sandbox = Sandbox::start(Options::default()).unwrap();
+    let policies = tempfile::tempdir().unwrap();
+    std::fs::write(policies.path().join("typo.cedar"), "permit(principal, action, resource) when { principal.emial };")
+        .unwrap();
+
+    let valid = run(&sandbox, &["check-config"], &[]);
+    let invalid = run(&sandbox, &["check-config"], &[("GATEWAY_POLICY__DIR", policies.path().to_str().unwrap())]);
+
+    assert_eq!(valid.status.code(), Some(0), "{}", String::from_utf8_lossy(&valid.stderr));
+    assert_eq!(invalid.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&invalid.stderr).contains("typo.cedar:1:"));
+}
+
+#[test]
+fn health_asks_the_admin_listener() {
+    let stage = Stage::new();
+    let admin = stage.gateway.admin.to_string();
+
+    let alive = run(&stage.sandbox, &["health"], &[("GATEWAY_SERVER__ADMIN_LISTEN", &admin)]);
+    let dead = run(&stage.sandbox, &["health"], &[("GATEWAY_SERVER__ADMIN_LISTEN", "127.0.0.1:1")]);
+
+    assert_eq!(alive.status.code(), Some(0));
+    assert_eq!(dead.status.code(), Some(1));
+}
+
+#[test]
+fn the_audit_must_be_writable_or_no_url_leaves() {
+    let stage = Stage::new_with_stdout(std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap().into());
+
+    let answer = stage.get(&stage.seed_path());
+
+    answer.assert_problem(503, "unavailable");
+    assert!(answer.header("retry-after").is_some());
+    assert!(!answer.text().contains("http://"));
+    let ready = stage.gateway.ask(stage.gateway.admin, "GET", "/readyz", &[]);
+    assert_eq!(ready.status, 503);
+    assert_eq!(ready.json()["audit"], "failing");
+}
+
+fn run(sandbox: &Sandbox, arguments: &[&str], variables: &[(&str, &str)]) -> std::process::Output {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("gateway.toml");
+    std::fs::write(&file, configuration(sandbox)).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_redis-backup-gateway"));
+    command.args(arguments).arg("--config").arg(&file).env_clear();
+    command.envs(Gateway::credentials()).envs(variables.iter().copied());
+    command.output().unwrap()
+}

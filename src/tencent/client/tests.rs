@@ -180,8 +180,8 @@ fn listings_are_asked_for_and_read() {
         let backups =
             client.describe_instance_backups(&region(), &instance(), page, &filter, LONG, |_| {}).await.unwrap();
 
-        assert_eq!(instances.instances[0].id, instance());
-        assert_eq!(backups.backups[0].id.as_str(), "b-1");
+        assert_eq!(instances.items[0].id, instance());
+        assert_eq!(backups.items[0].id.as_str(), "b-1");
         let requests: Vec<_> = peer.requests().into_iter().map(|bytes| String::from_utf8(bytes).unwrap()).collect();
         assert!(requests[0].contains("x-tc-action: DescribeInstances\r\n"), "{}", requests[0]);
         assert!(requests[0].ends_with(r#"{"Limit":20,"Offset":0}"#), "{}", requests[0]);

@@ -138,6 +138,25 @@ fn the_message_of_a_denial_is_dropped() {
 }
 
 #[test]
+fn a_refusal_has_a_class_and_an_id_and_a_failure_on_the_way_has_neither() {
+    let refused = refused("ResourceNotFound.InstanceNotExists");
+
+    assert_eq!(refused.class(), Some(Class::InstanceNotFound));
+    assert_eq!(refused.request_id().map(UpstreamRequestId::as_str), Some("8b7a"));
+    assert_eq!((CallError::Dropped.class(), CallError::Dropped.request_id()), (None, None));
+}
+
+#[test]
+fn why_there_is_no_connection_is_the_source_and_not_the_text_of_the_error() {
+    let error = CallError::Connect(Unreachable::Tls("invalid peer certificate".into()));
+
+    let source = std::error::Error::source(&error).map(ToString::to_string);
+
+    assert_eq!(error.to_string(), "no connection to the upstream");
+    assert_eq!(source.as_deref(), Some("TLS: invalid peer certificate"));
+}
+
+#[test]
 fn codes_and_ids_that_are_none_are_not_repeated() {
     for text in ["", "a b", "a\nb", "ä", "<script>", &"a".repeat(129)] {
         assert_eq!(UpstreamCode::new(text).as_str(), "malformed");

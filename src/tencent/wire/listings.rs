@@ -20,7 +20,7 @@ const DATE_TIME: &[BorrowedFormatItem<'_>] = format_description!("[year]-[month]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Page {
     /// Entries to pass over.
-    pub offset: u64,
+    pub offset: u32,
     /// Entries to list.
     pub limit: u32,
 }
@@ -40,7 +40,7 @@ pub struct BackupFilter {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InstancePage {
     /// The instances of this page. One whose id does not parse is left out: no route could name it.
-    pub instances: Vec<Instance>,
+    pub items: Vec<Instance>,
     /// How many the vendor has in this region, on all pages.
     pub total: u64,
     /// The vendor's id of the call.
@@ -87,7 +87,7 @@ pub enum InstanceStatus {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BackupPage {
     /// The backups of this page. One whose id does not parse is left out: no route could name it.
-    pub backups: Vec<Backup>,
+    pub items: Vec<Backup>,
     /// How many the vendor has that pass the filter, on all pages.
     pub total: u64,
     /// The vendor's id of the call.
@@ -140,7 +140,7 @@ pub enum BackupStatus {
 #[serde(rename_all = "PascalCase")]
 struct InstancesRequest {
     limit: u32,
-    offset: u64,
+    offset: u32,
 }
 
 #[derive(Deserialize)]
@@ -168,7 +168,7 @@ struct InstanceEntry {
 struct BackupsRequest<'a> {
     instance_id: &'a str,
     limit: u32,
-    offset: u64,
+    offset: u32,
     status: Vec<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     begin_time: Option<String>,
@@ -210,8 +210,8 @@ pub fn instances_request(page: Page) -> Vec<u8> {
 pub fn instances(answer: &[u8], asked: &Region) -> Result<InstancePage, CallError> {
     let (answer, request_id): (InstancesAnswer, _) = open(answer)?;
     let entries = answer.instance_set.unwrap_or_default();
-    let instances = entries.into_iter().filter_map(|entry| entry.read(asked)).collect();
-    Ok(InstancePage { instances, total: answer.total_count, request_id })
+    let items = entries.into_iter().filter_map(|entry| entry.read(asked)).collect();
+    Ok(InstancePage { items, total: answer.total_count, request_id })
 }
 
 /// The body of a call for the backups of an instance.
@@ -235,8 +235,8 @@ pub fn backups_request(instance: &InstanceId, page: Page, filter: &BackupFilter)
 pub fn backups(answer: &[u8]) -> Result<BackupPage, CallError> {
     let (answer, request_id): (BackupsAnswer, _) = open(answer)?;
     let entries = answer.backup_set.unwrap_or_default();
-    let backups = entries.into_iter().filter_map(BackupEntry::read).collect();
-    Ok(BackupPage { backups, total: answer.total_count, request_id })
+    let items = entries.into_iter().filter_map(BackupEntry::read).collect();
+    Ok(BackupPage { items, total: answer.total_count, request_id })
 }
 
 impl InstanceEntry {

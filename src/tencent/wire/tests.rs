@@ -249,7 +249,7 @@ fn instances_are_read_with_what_a_listing_shows() {
         shards: None,
         version: Some("8.0".to_owned()),
     };
-    assert_eq!(page.instances, [orders, other]);
+    assert_eq!(page.items, [orders, other]);
     assert_eq!((page.total, page.request_id.as_str()), (7, "id-1"));
 }
 
@@ -291,15 +291,15 @@ fn backups_are_read_with_what_a_listing_shows() {
         locked: Some(true),
         remark: String::new(),
     };
-    assert_eq!(page.backups, [full, bare]);
+    assert_eq!(page.items, [full, bare]);
     assert_eq!((page.total, page.request_id.as_str()), (3, "unknown"));
 }
 
 #[test]
 fn an_empty_listing_is_a_listing_and_one_without_a_total_is_not() {
     for set in [json!({"TotalCount": 0}), json!({"TotalCount": 0, "InstanceSet": null, "BackupSet": []})] {
-        assert_eq!(instances(&answer(&set), &region("ap-chengdu")).unwrap().instances, []);
-        assert_eq!(backups(&answer(&set)).unwrap().backups, []);
+        assert_eq!(instances(&answer(&set), &region("ap-chengdu")).unwrap().items, []);
+        assert_eq!(backups(&answer(&set)).unwrap().items, []);
     }
     let not_a_list = CallError::Malformed(Defect::NotAnAnswer);
     assert_eq!(instances(&answer(&json!({"RequestId": "x"})), &region("ap-chengdu")), Err(not_a_list.clone()));
