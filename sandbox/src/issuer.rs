@@ -132,7 +132,7 @@ impl Service for IssuerService {
                 world.read_key_set();
                 fault::apply(&struck(Target::Jwks), Answer::now(Reply::json(200, &issuer.key_set())))
             }
-            ("POST", "/token") => Answer::now(token_reply(world, &request.body)),
+            ("POST", "/token") => Answer::now(token_reply(world, &request.body).await),
             ("POST" | "GET" | "HEAD", _) => Answer::now(Reply::html(404)),
             _ => Answer::now(Reply::html(405)),
         }
@@ -143,15 +143,22 @@ impl Service for IssuerService {
     }
 }
 
-/// Mints the token that a JSON body describes; an empty body asks for the default one.
-pub(crate) fn token_reply(world: &World, body: &[u8]) -> Reply {
-    let spec = if body.is_empty() { Ok(TokenSpec::default()) } else { serde_json::from_slice(body) };
-    match spec {
-        Ok(spec) => {
-            let token = world.issuer.mint(&spec, world.unix_now());
-            let answer = json!({"access_token": token, "token_type": "Bearer", "expires_in": spec.lifetime_s});
+/// Mints the token that a JSON body describes; an empty body asks for the default one. Signing with RSA, and making
+/// a key for a forged token, take long enough to disturb the arrival times of others, so another thread does it.
+pub(crate) async fn token_reply(world: &Arc<World>, body: &[u8]) -> Reply {
+    let spec: TokenSpec = match serde_json::from_slice(if body.is_empty() { b"{}" } else { body }) {
+        Ok(spec) => spec,
+        Err(error) => {
+            let why = error.to_string();
+            return Reply::json(400, &json!({"error": "invalid_request", "error_description": why}));
+        }
+    };
+    let (world, lifetime_s) = (Arc::clone(world), spec.lifetime_s);
+    match tokio::task::spawn_blocking(move || world.issuer.mint(&spec, world.unix_now())).await {
+        Ok(token) => {
+            let answer = json!({"access_token": token, "token_type": "Bearer", "expires_in": lifetime_s});
             Reply::json(200, &answer).with_header("Cache-Control", "no-store")
         }
-        Err(error) => Reply::json(400, &json!({"error": "invalid_request", "error_description": error.to_string()})),
+        Err(_) => Reply::json(500, &json!({"error": "server_error"})),
     }
 }

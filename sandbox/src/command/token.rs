@@ -33,7 +33,7 @@ pub(super) struct Token {
     #[arg(long, value_parser = object, default_value = "{}")]
     claims: Map<String, Value>,
     /// The issuer of the running sandbox.
-    #[arg(long, default_value = "http://127.0.0.1:18081")]
+    #[arg(long, visible_alias = "issuer", default_value = "http://127.0.0.1:18081")]
     issuer_url: String,
 }
 

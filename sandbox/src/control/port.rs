@@ -132,7 +132,7 @@ impl ControlPort {
                 Ok(shown(&masked))
             }
             ("POST", "/keys/rotate") => self.rotate(read::<Rotation>(body)?.old).await,
-            ("POST", "/token") => Ok(token_reply(&self.world, body)),
+            ("POST", "/token") => Ok(token_reply(&self.world, body).await),
             ("POST", "/credentials") => {
                 let NewCredential { secret_id, secret_key, token, account } = read(body)?;
                 control.add_credential(Credential { secret_id, secret_key, token, account });

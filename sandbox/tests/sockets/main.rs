@@ -9,3 +9,4 @@ mod faults;
 mod issuer;
 mod limit;
 mod program;
+mod vectors;
