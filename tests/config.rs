@@ -28,11 +28,14 @@ fn gateway(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Out
         .expect("the program was built with this test")
 }
 
-/// A folder with `gateway.toml` and an empty folder where policies are looked for.
+/// A folder with `gateway.toml` and one policy where policies are looked for.
 fn folder_with(text: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a temporary folder");
     fs::write(folder.path().join("gateway.toml"), text).expect("a writable folder");
-    fs::create_dir_all(folder.path().join("config/policies")).expect("a writable folder");
+    let policies = folder.path().join("config/policies");
+    fs::create_dir_all(&policies).expect("a writable folder");
+    fs::write(policies.join("dba.cedar"), "permit (principal in Group::\"dba\", action, resource);\n")
+        .expect("a writable folder");
     folder
 }
 

@@ -157,7 +157,7 @@ mod tests {
     use super::*;
     use actix_web::http::header::HeaderValue;
 
-    fn headers(name: HeaderName, values: &[&[u8]]) -> HeaderMap {
+    fn headers(name: &HeaderName, values: &[&[u8]]) -> HeaderMap {
         let mut headers = HeaderMap::new();
         for value in values {
             headers.append(name.clone(), HeaderValue::from_bytes(value).unwrap());
@@ -167,7 +167,7 @@ mod tests {
 
     #[test]
     fn an_access_reason_is_printable_bounded_and_single() {
-        let reason = |values: &[&[u8]]| access_reason(&headers(X_ACCESS_REASON, values)).ok();
+        let reason = |values: &[&[u8]]| access_reason(&headers(&X_ACCESS_REASON, values)).ok();
 
         assert_eq!(reason(&[]).as_deref(), Some(""));
         assert_eq!(reason(&[b"INC-4711 restore test"]).as_deref(), Some("INC-4711 restore test"));
@@ -181,7 +181,7 @@ mod tests {
 
     #[test]
     fn no_cache_is_found_among_other_directives() {
-        let wants = |values: &[&[u8]]| wants_fresh(&headers(header::CACHE_CONTROL, values));
+        let wants = |values: &[&[u8]]| wants_fresh(&headers(&header::CACHE_CONTROL, values));
 
         assert!(wants(&[b"no-cache"]));
         assert!(wants(&[b"max-age=0, No-Cache"]));
