@@ -222,6 +222,9 @@ impl Problem {
         let mut problem = match error {
             CallError::Timeout => Self::new(Code::UpstreamTimeout, "the upstream did not answer in time"),
             CallError::Refused { class, .. } => Self::refused(*class),
+            CallError::CircuitOpen(open) => {
+                Self::new(Code::Unavailable, open.to_string()).retry_after(open.retry_after)
+            }
             broken => Self::new(Code::UpstreamError, format!("the call to the upstream failed: {broken}")),
         };
         problem.0.upstream = upstream_said(error);
