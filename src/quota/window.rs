@@ -109,13 +109,12 @@ impl Window {
     /// Takes a token, where one is free and the pace allows it.
     pub fn grant(&mut self, pace: Pace, now: Instant) -> Option<Token> {
         self.collect(now);
-        let rate_is_full = self.share_of_rate(now) >= 1.0;
-        if rate_is_full {
-            self.brake = None;
+        if self.share_of_rate(now) >= 1.0 {
+            self.brake = self.brake.filter(|brake| now < brake.paused_until);
         }
         let free_since = self.free.front()?.0;
         let due_at = match pace {
-            Pace::AtOnce if rate_is_full => now,
+            Pace::AtOnce if self.brake.is_none() => now,
             Pace::AtOnce => self.turn_after(now),
             Pace::Spaced => self.turn_after(free_since),
         };

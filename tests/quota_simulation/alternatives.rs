@@ -14,7 +14,7 @@ use redis_backup_gateway::{
     quota::window::{Pace, Token, Window},
 };
 
-use crate::{chance::Chance, world::SECOND};
+use crate::{chance::Chance, scenario::SECOND};
 
 const TOKENS: usize = 20;
 const GUARD: Duration = Duration::from_millis(50);

@@ -157,6 +157,18 @@ fn a_refusal_upstream_makes_all_pause_and_go_on_at_half_the_rate_until_it_recove
 }
 
 #[test]
+fn a_bucket_of_one_call_a_second_pauses_too() {
+    let (mut window, start) = window(1);
+    let refused = spend(&mut window, start);
+
+    window.refused_upstream(refused, start + ms(500));
+    window.ended(refused, start + ms(500));
+
+    let pause = next_grant(&mut window, Pace::AtOnce, start + ms(500));
+    assert_eq!(pause, Some(ms(1000)));
+}
+
+#[test]
 fn refusals_of_one_burst_teach_once_and_repeated_ones_leave_one_call_a_second() {
     let (mut window, start) = window(20);
     let burst: Vec<Token> = (0..20).map(|_| spend(&mut window, start)).collect();
