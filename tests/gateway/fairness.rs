@@ -127,3 +127,24 @@ fn each_caller_reads_where_it_stands_and_is_stopped_by_its_own_quota() {
     // What is refused before policy is no decision and leaves no record.
     assert_eq!(stage.gateway.records().len(), 3);
 }
+
+#[test]
+fn when_others_draw_on_the_same_sub_account_the_bucket_learns_and_nobody_is_failed() {
+    let stage = Stage::with("GATEWAY_RATE_LIMIT__MAX_WAIT=8s");
+    // Half of what the gateway believes to have: the rest is the console's.
+    stage.control().update(|settings| settings.requests_per_second = 10);
+    let token = stage.token_of("batch-job");
+
+    let statuses: Vec<_> = thread::scope(|scope| {
+        let (stage, token) = (&stage, &token);
+        let ask =
+            |number| scope.spawn(move || Client::new(stage, token).get(&urls_path(&known::synthetic_backup(number))));
+        let threads: Vec<_> = (0..30).map(ask).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap().status).collect()
+    });
+
+    assert!(statuses.iter().all(|status| *status == 200), "{statuses:?}");
+    let counters = stage.control().counters();
+    assert!(counters.refused >= 1, "the upstream refused nothing, so nothing was learnt");
+    assert!(counters.refused <= 30, "{} refusals for thirty calls", counters.refused);
+}
