@@ -5,6 +5,7 @@
 mod accept;
 mod authenticate;
 mod cache_status;
+mod caller_quota;
 mod client_ip;
 mod context;
 pub mod ops;
@@ -22,7 +23,7 @@ use ipnet::IpNet;
 pub use ops::Health;
 pub use outermost::outermost;
 
-use crate::{broker::Worker, identity::Identity};
+use crate::{broker::Worker, domain::Throttle, identity::Identity, quota::CallerQuota};
 
 /// What the public listener's handlers need, one a worker.
 pub struct Edge {
@@ -30,6 +31,10 @@ pub struct Edge {
     pub worker: Rc<Worker>,
     /// Who callers are.
     pub identity: Arc<Identity>,
+    /// How much each caller may ask.
+    pub caller_quota: Arc<CallerQuota>,
+    /// A bound on the log lines that strangers can cause.
+    pub refusals_to_log: Throttle,
     /// How the process is.
     pub health: Arc<Health>,
     /// Networks whose `Forwarded` and `X-Forwarded-For` are believed.
@@ -44,6 +49,7 @@ pub fn public(config: &mut web::ServiceConfig) {
         .service(ops::healthz())
         .service(
             web::scope("/instances")
+                .wrap(from_fn(caller_quota::count))
                 .wrap(from_fn(authenticate::authenticate))
                 .service(urls::resource())
                 .default_service(web::to(not_found)),

@@ -48,6 +48,7 @@ pub(super) enum Code {
     NotAcceptable,
     UnsupportedByInstance,
     BackupNotReady,
+    CallerRateLimited,
     UpstreamRateLimited,
     UpstreamError,
     UpstreamDenied,
@@ -96,6 +97,9 @@ impl Code {
                 (StatusCode::CONFLICT, "unsupported_by_instance", "The instance does not support this")
             }
             Self::BackupNotReady => (StatusCode::CONFLICT, "backup_not_ready", "The backup is not ready"),
+            Self::CallerRateLimited => {
+                (StatusCode::TOO_MANY_REQUESTS, "caller_rate_limited", "The caller's own quota is exhausted")
+            }
             Self::UpstreamRateLimited => {
                 (StatusCode::TOO_MANY_REQUESTS, "upstream_rate_limited", "The upstream's quota is exhausted")
             }
@@ -136,6 +140,11 @@ impl Problem {
 
     pub(super) fn not_acceptable() -> Self {
         Self::new(Code::NotAcceptable, "this route answers application/json and text/plain")
+    }
+
+    pub(super) fn caller_rate_limited(retry_after: Duration) -> Self {
+        let detail = "you have sent more requests than your quota allows; wait as long as Retry-After says";
+        Self::new(Code::CallerRateLimited, detail).retry_after(retry_after)
     }
 
     /// The answer. The body carries nothing that the caller did not send or may not read.
@@ -222,6 +231,9 @@ impl Problem {
         let mut problem = match error {
             CallError::Timeout => Self::new(Code::UpstreamTimeout, "the upstream did not answer in time"),
             CallError::Refused { class, .. } => Self::refused(*class),
+            CallError::CircuitOpen(open) => {
+                Self::new(Code::Unavailable, open.to_string()).retry_after(open.retry_after)
+            }
             broken => Self::new(Code::UpstreamError, format!("the call to the upstream failed: {broken}")),
         };
         problem.0.upstream = upstream_said(error);
