@@ -207,7 +207,9 @@ impl From<&Denial> for Problem {
 impl From<&Failure> for Problem {
     fn from(failure: &Failure) -> Self {
         match failure {
-            Failure::Forbidden => Self::new(Code::Forbidden, "no policy permits ReadBackupUrls on this instance"),
+            Failure::Forbidden => {
+                Self::new(Code::Forbidden, "the policy does not permit ReadBackupUrls on this instance")
+            }
             Failure::InstanceNotFound => Self::instance_not_found(),
             Failure::QuotaExhausted(refusal) => {
                 let detail = "the upstream's quota cannot serve this call in time; wait as long as Retry-After says";
