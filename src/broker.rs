@@ -23,7 +23,7 @@ pub use document::Document;
 pub use urls::{Source, UrlsAnswer, Why};
 
 use crate::{
-    audit::{Audit, AuditError, CacheUse, Decision, Record},
+    audit::{Audit, AuditError, CacheUse, Decision, Desk, Fingerprints, Record},
     cache::{Local, Negative, Rules},
     domain::{Action, BackupId, Caller, Clock, InstanceId, Network, Region, RequestId},
     policy::{Policies, Principal},
@@ -47,10 +47,11 @@ pub struct Broker {
     clock: Clock,
 }
 
-/// One worker's way to the upstream, beside what it shares with the others. A client cannot change threads.
+/// One worker's way to the upstream and to the audit, beside what it shares with the others. Neither can change threads.
 pub struct Worker {
     broker: Arc<Broker>,
     client: Client,
+    desk: Desk,
 }
 
 /// Who asks, and on what terms.
@@ -85,6 +86,8 @@ pub struct Ask {
     pub region: Option<Region>,
     /// The addresses that the caller wants.
     pub network: Network,
+    /// Those of them that the answer shows; a form of answer may have room for one address a file only.
+    pub shown: Network,
     /// `Cache-Control: no-cache`: an entry older than `cache.min_age` will not do.
     pub wants_fresh: bool,
 }
@@ -177,15 +180,6 @@ impl Broker {
         self.audit.is_failing()
     }
 
-    /// Writes the record of what came of a request, now that its status is known.
-    ///
-    /// # Errors
-    ///
-    /// When the record is not known to be written. Then nothing of the outcome may leave.
-    pub async fn settle(&self, record: Record, status: u16) -> Result<(), AuditError> {
-        self.audit.write(record.to_line(self.clock.wall(), status)).await
-    }
-
     /// The record of a request of a known caller that could not be understood.
     pub fn record_of_error(&self, asker: &Asker) -> Record {
         Record {
@@ -205,6 +199,7 @@ impl Broker {
             cache: CacheUse::None,
             upstream_request_id: None,
             expires_at: None,
+            url_fingerprints: Fingerprints::default(),
         }
     }
 
@@ -234,12 +229,22 @@ impl Broker {
 impl Worker {
     /// A worker's part of `broker`, with a client that was made on the worker's own thread.
     pub fn new(broker: Arc<Broker>, client: Client) -> Self {
-        Self { broker, client }
+        let desk = broker.audit.desk();
+        Self { broker, client, desk }
     }
 
     /// What all workers share.
     pub fn broker(&self) -> &Arc<Broker> {
         &self.broker
+    }
+
+    /// Writes the record of what came of a request, now that its status is known.
+    ///
+    /// # Errors
+    ///
+    /// When the record is not known to be written. Then nothing of the outcome may leave.
+    pub async fn settle(&self, record: &Record, status: u16) -> Result<(), AuditError> {
+        self.desk.write(record, status).await
     }
 }
 

@@ -1,5 +1,6 @@
 //! The commands of the program. It only wires: rules live in the rooms below.
 
+mod audit;
 mod check_config;
 mod health;
 mod output;
@@ -35,6 +36,11 @@ enum Command {
         /// Print the configuration that is in force, each value with its origin, secrets masked
         #[arg(long)]
         print: bool,
+    },
+    /// Check the records of decisions, or search them
+    Audit {
+        #[command(subcommand)]
+        command: audit::AuditCommand,
     },
     /// Ask the admin listener of a running gateway whether it is alive, for container health checks
     Health,
@@ -84,8 +90,9 @@ pub fn run() -> ExitCode {
             Outcome::No.into()
         }
         (Command::Serve, Ok(Loaded { config, .. })) => server::run(config.into()),
+        (Command::Audit { command }, Ok(Loaded { config, .. })) => audit::run(&command, config.audit.key_file()).into(),
         (Command::Health, Ok(Loaded { config, .. })) => health::run(config.server.admin_listen).into(),
-        (Command::Serve | Command::Health, Err(problems)) => {
+        (Command::Serve | Command::Audit { .. } | Command::Health, Err(problems)) => {
             report(&problems, file.is_some());
             Outcome::Wrong.into()
         }

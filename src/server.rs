@@ -2,10 +2,7 @@
 //!
 //! It introduces what the configuration describes to each other and then only waits; no rule of a request lives here.
 
-use std::{
-    fs::File, io, net::SocketAddr, os::fd::AsFd as _, process::ExitCode, rc::Rc, sync::Arc,
-    thread::available_parallelism, time::Duration,
-};
+use std::{io, net::SocketAddr, process::ExitCode, rc::Rc, sync::Arc, thread::available_parallelism, time::Duration};
 
 use actix_web::{App, HttpServer, dev::Server, middleware::from_fn, rt, web};
 use tokio::{
@@ -84,8 +81,8 @@ enum StartError {
     Credentials(#[from] CredentialsError),
     #[error("policy.dir: {0}")]
     Policies(#[from] PolicyErrors),
-    #[error("the audit writer did not start: {0}")]
-    Audit(#[source] io::Error),
+    #[error(transparent)]
+    Audit(#[from] audit::StartError),
     #[error("{key}: cannot listen on {address}: {error}")]
     Listen { key: &'static str, address: SocketAddr, error: io::Error },
     #[error("signals cannot be received: {0}")]
@@ -97,6 +94,13 @@ const CREDENTIALS_TICK: Duration = Duration::from_secs(1);
 
 /// How often callers that have been idle are forgotten. What they cost until then is a few dozen bytes each.
 const IDLE_CALLERS_TICK: Duration = Duration::from_secs(60);
+
+/// How often the head of the audit's chain goes to the log.
+const AUDIT_HEAD_TICK: Duration = Duration::from_secs(60 * 60);
+
+/// What a write past the limit of a file's size (`ulimit -f`) raises. Unless somebody listens, the process dies of it;
+/// the audit would rather have the error and withhold answers.
+const SIGXFSZ: i32 = 25;
 
 /// Log lines a second and worker for requests that are refused before policy: strangers cause them.
 const REFUSALS_LOGGED_PER_SECOND: u32 = 5;
@@ -127,6 +131,7 @@ struct Gateway {
     public: Server,
     admin: Server,
     health: Arc<Health>,
+    audit: Audit,
     signals: Signals,
     drain_delay: Duration,
     shutdown_grace: Duration,
@@ -135,18 +140,21 @@ struct Gateway {
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    _file_too_large: Signal,
 }
 
 fn start(setup: Setup) -> Result<Gateway, StartError> {
     telemetry::start(&setup.log)?;
     let clock = Clock::machine();
     let signals = Signals::register().map_err(StartError::Signals)?;
+    let hangups = signal(SignalKind::hangup()).map_err(StartError::Signals)?;
     let roots = TlsRoots::load(setup.tencent.ca_file.as_deref())?;
     let credentials = Arc::new(CredentialStore::load(&setup.tencent.credentials)?);
     let policies = Policies::load(&setup.policy.dir)?;
-    let audit = standard_output().and_then(|sink| Audit::start(setup.audit, sink)).map_err(StartError::Audit)?;
+    let audit = Audit::start(&setup.audit, clock.clone())?;
     let tencent = Arc::new(setup.tencent);
-    let (broker, drivers) = Broker::new(&tencent, setup.rate_limit, setup.cache, policies, audit, clock.clone());
+    let (broker, drivers) =
+        Broker::new(&tencent, setup.rate_limit, setup.cache, policies, audit.clone(), clock.clone());
     let (identity, refresher) = Identity::new(setup.auth, roots.clone(), clock.clone());
     let caller_quota = Arc::new(CallerQuota::new(setup.per_caller, clock.clone()));
     let health = Arc::new(Health::new(Arc::clone(&broker), Arc::clone(&identity)));
@@ -197,6 +205,8 @@ fn start(setup: Setup) -> Result<Gateway, StartError> {
     rt::spawn(refresher.run());
     rt::spawn(watch_credentials(credentials));
     rt::spawn(forget_idle_callers(caller_quota));
+    rt::spawn(say_audit_head(audit.clone()));
+    rt::spawn(reopen_audit(hangups, audit.clone()));
     let public_address = public.addrs().first().copied().unwrap_or(listen);
     let admin_address = admin.addrs().first().copied().unwrap_or(admin_listen);
     tracing::info!(%public_address, %admin_address, workers, version = env!("CARGO_PKG_VERSION"), "listening");
@@ -204,21 +214,17 @@ fn start(setup: Setup) -> Result<Gateway, StartError> {
         public: public.run(),
         admin: admin.run(),
         health,
+        audit,
         signals,
         drain_delay: setup.server.drain_delay,
         shutdown_grace: setup.server.shutdown_grace,
     })
 }
 
-/// Standard output as the audit sink, unbuffered: what `write` returned for is in the kernel's hands.
-fn standard_output() -> io::Result<File> {
-    Ok(File::from(io::stdout().as_fd().try_clone_to_owned()?))
-}
-
 impl Gateway {
     /// Serves, drains and ends: not ready at once, accepting for `drain_delay` more, then only what is in flight.
     async fn live(self) -> ExitCode {
-        let Self { public, admin, health, mut signals, drain_delay, shutdown_grace } = self;
+        let Self { public, admin, health, audit, mut signals, drain_delay, shutdown_grace } = self;
         let (public_handle, admin_handle) = (public.handle(), admin.handle());
         let public = rt::spawn(public);
         let admin = rt::spawn(admin);
@@ -232,6 +238,8 @@ impl Gateway {
             public_handle.stop(true).await;
             admin_handle.stop(true).await;
             let _ = tokio::join!(public, admin);
+            audit.close().await;
+            log_head(&audit);
         };
         // The server counts the grace in whole seconds; a little more is the line where waiting turns into hanging.
         let limit = drain_delay + shutdown_grace + Duration::from_secs(2);
@@ -256,13 +264,42 @@ impl Gateway {
 
 impl Signals {
     fn register() -> io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            _file_too_large: signal(SignalKind::from_raw(SIGXFSZ))?,
+        })
     }
 
     async fn next(&mut self) -> &'static str {
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
+
+/// The head in a place that is not the file: with it, `audit verify --expect` finds a file whose end was cut off.
+async fn say_audit_head(audit: Audit) {
+    let mut tick = interval(AUDIT_HEAD_TICK);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        log_head(&audit);
+    }
+}
+
+fn log_head(audit: &Audit) {
+    if let Some(head) = audit.head() {
+        tracing::info!(seq = head.seq, hash = %head.hash, "the audit's head");
+    }
+}
+
+async fn reopen_audit(mut hangups: Signal, audit: Audit) {
+    while hangups.recv().await.is_some() {
+        match audit.reopen().await {
+            Ok(()) => tracing::info!("the audit file and its key were looked for again"),
+            Err(error) => tracing::error!(%error, "the audit goes on in the old file, under the old key"),
         }
     }
 }

@@ -1,28 +1,48 @@
-//! The writer: one thread that alone touches the sink, so that a stalled pipe stalls no worker.
+//! The way to the sink: what all workers share, and the one thread that writes.
 //!
-//! Records that wait while a write is under way share the next one.
+//! A record goes through three hands. The worker's [`Desk`] gathers what the requests of one turn of its event loop
+//! have to say, and hands it over as one batch; the `Queue` keeps batches in their order; the `Writer` alone owns the
+//! key, the chain and the file, writes each batch at once, and tells the desk. So a lock is taken once a batch and a
+//! thread woken once a batch, and a sink that stalls holds up nobody but the writer.
+
+mod batch;
+mod desk;
+mod output;
+mod queue;
+mod tail;
+mod writer;
 
 use std::{
-    io::{self, Write},
+    io,
+    path::PathBuf,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     thread,
     time::Duration,
 };
 
-use tokio::sync::{mpsc, oneshot};
+use arc_swap::ArcSwap;
+use tokio::sync::oneshot;
 
-use super::Settings;
+use super::{
+    Settings, Sink,
+    chain::Link,
+    fingerprint::{Fingerprints, Remembered},
+    key::{Key, KeyError, Keys},
+};
+use crate::domain::Clock;
+use output::Output;
+use queue::{Job, Queue};
+use tail::Tail;
+use writer::Writer;
 
-/// The way to the sink. Cloning it is cheap; the thread ends when the last clone is gone.
+pub use desk::Desk;
+
+/// The audit of the process. Cloning it is cheap.
 #[derive(Clone, Debug)]
-pub struct Audit {
-    queue: mpsc::Sender<Job>,
-    failing: Arc<AtomicBool>,
-    timeout: Duration,
-}
+pub struct Audit(Arc<Shared>);
 
 /// Why a record is not known to be written. The answer must not leave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -30,151 +50,188 @@ pub enum AuditError {
     /// The sink refused the write.
     #[error("the audit sink refused the record")]
     Refused,
-    /// The sink took longer than `audit.timeout`, or so many records wait for it that this one was not let in.
+    /// The sink took longer than `audit.timeout`, or did so lately and has not come back.
     #[error("the audit sink is too slow")]
     TooSlow,
 }
 
-#[derive(Debug)]
-struct Job {
-    line: Vec<u8>,
-    written: oneshot::Sender<Result<(), AuditError>>,
+/// Why the audit did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// There is no key.
+    #[error("audit.key_file: {0}")]
+    Key(#[from] KeyError),
+    /// There is no file.
+    #[error("audit.file: {0}")]
+    Open(#[from] OpenError),
+    /// Standard output cannot be used.
+    #[error("standard output cannot be used for the audit: {0}")]
+    Stdout(#[source] io::Error),
+    /// The system gives no randomness, or no thread.
+    #[error("the audit cannot start: {0}")]
+    System(#[source] io::Error),
 }
 
-/// Records that may wait for the writer; what comes beyond is refused, for memory must stay bounded.
-const QUEUE_LENGTH: usize = 4096;
+/// Why a file cannot be gone on with.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The system says no.
+    #[error("{path} cannot be opened for reading and appending: {error}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// Two chains in one file would be none.
+    #[error("{path} is being written by another process")]
+    Locked {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It is some other file, and better left alone.
+    #[error("{path} does not end with audit records")]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
+}
 
-/// Bytes that one write may gather.
-const BATCH_BYTES: usize = 256 << 10;
+/// Why a reload left the old file and the old key in force.
+#[derive(Debug, thiserror::Error)]
+pub enum ReopenError {
+    /// The key cannot be used.
+    #[error("audit.key_file: {0}")]
+    Key(#[from] KeyError),
+    /// The file cannot be used.
+    #[error("audit.file: {0}")]
+    Open(#[from] OpenError),
+    /// The writer has ended.
+    #[error("the audit has ended")]
+    Ended,
+}
+
+#[derive(Debug)]
+struct Shared {
+    queue: Queue,
+    /// The key in force, for fingerprints.
+    key: ArcSwap<Key>,
+    head: Mutex<Link>,
+    /// A desk gave up waiting, and the writer has not come back since.
+    stalled: AtomicBool,
+    /// The last write failed.
+    failing: AtomicBool,
+    timeout: Duration,
+    clock: Clock,
+}
 
 impl Audit {
-    /// Starts the writer thread over `sink`.
+    /// Opens the sink and starts the writer.
     ///
     /// # Errors
     ///
-    /// When the system gives no thread.
-    pub fn start(settings: Settings, sink: impl Write + Send + 'static) -> io::Result<Self> {
-        let (queue, jobs) = mpsc::channel(QUEUE_LENGTH);
-        let failing = Arc::new(AtomicBool::new(false));
-        let health = Arc::clone(&failing);
-        thread::Builder::new().name("audit".to_owned()).spawn(move || write_all(jobs, sink, &health))?;
-        Ok(Self { queue, failing, timeout: settings.timeout })
-    }
-
-    /// Hands `line` to the sink and waits until the kernel has it.
-    ///
-    /// # Errors
-    ///
-    /// When that is not known to have happened within `audit.timeout`.
-    pub async fn write(&self, line: Vec<u8>) -> Result<(), AuditError> {
-        let (written, answer) = oneshot::channel();
-        if self.queue.try_send(Job { line, written }).is_err() {
-            self.failing.store(true, Ordering::Relaxed);
-            return Err(AuditError::TooSlow);
-        }
-        match tokio::time::timeout(self.timeout, answer).await {
-            Ok(Ok(result)) => result,
-            Ok(Err(_)) => Err(AuditError::Refused),
-            Err(_) => {
-                self.failing.store(true, Ordering::Relaxed);
-                Err(AuditError::TooSlow)
+    /// When key, file or thread cannot be had.
+    pub fn start(settings: &Settings, clock: Clock) -> Result<Self, StartError> {
+        let keys = match settings.key_file() {
+            Some(path) => Keys::load(path)?,
+            None => Keys::random()?,
+        };
+        let (output, tail) = match &settings.sink {
+            Sink::Stdout { .. } => (Output::stdout().map_err(StartError::Stdout)?, None),
+            Sink::File { path, .. } => {
+                let (output, tail) = Output::open(path, &keys)?;
+                (output, Some(tail))
             }
-        }
+        };
+        Self::over(output, tail.as_ref(), keys, settings, clock)
     }
 
-    /// Whether the last that is known of the sink is a failure; the next write that succeeds ends it.
+    fn over(
+        output: Output,
+        tail: Option<&Tail>,
+        keys: Keys,
+        settings: &Settings,
+        clock: Clock,
+    ) -> Result<Self, StartError> {
+        let mut number = [0; 8];
+        getrandom::fill(&mut number).map_err(|error| StartError::System(io::Error::other(error)))?;
+        let shared = Arc::new(Shared {
+            queue: Queue::default(),
+            key: ArcSwap::from_pointee(keys.current().clone()),
+            head: Mutex::new(Link::START),
+            stalled: AtomicBool::new(false),
+            failing: AtomicBool::new(false),
+            timeout: settings.timeout,
+            clock,
+        });
+        let key_file = settings.key_file().map(ToOwned::to_owned);
+        let writer = Writer::new(Arc::clone(&shared), output, tail, keys, key_file, u64::from_be_bytes(number));
+        thread::Builder::new().name("audit".to_owned()).spawn(|| writer.run()).map_err(StartError::System)?;
+        Ok(Self(shared))
+    }
+
+    /// A worker's way to the sink. It must stay on the thread of the worker.
+    pub fn desk(&self) -> Desk {
+        Desk::new(Arc::clone(&self.0))
+    }
+
+    /// Whether records cannot be written at the moment, as far as is known. It ends by itself: what could not be
+    /// written is tried again and again.
     pub fn is_failing(&self) -> bool {
-        self.failing.load(Ordering::Relaxed)
+        self.0.is_stalled() || self.0.failing.load(Ordering::Relaxed)
+    }
+
+    /// The last record that the kernel has; `None` before the first. Whoever keeps it elsewhere can prove later that
+    /// the end was not cut off.
+    pub fn head(&self) -> Option<Link> {
+        let link = *self.0.head.lock().unwrap_or_else(PoisonError::into_inner);
+        (link.seq > 0).then_some(link)
+    }
+
+    /// The fingerprints of these URLs under the key in force.
+    pub fn fingerprints<'a>(&self, urls: impl IntoIterator<Item = &'a str>) -> Fingerprints {
+        Fingerprints::of(&self.0.key.load(), urls)
+    }
+
+    /// The same for URLs that are given again and again.
+    pub fn remembered_fingerprints<'a, I: IntoIterator<Item = &'a str>>(
+        &self,
+        remembered: &Remembered,
+        urls: impl FnOnce() -> I,
+    ) -> Fingerprints {
+        let key = self.0.key.load();
+        remembered.get(&key, || Fingerprints::of(&key, urls()))
+    }
+
+    /// Reads the key again, and goes on in whatever file has the sink's name by now, behind all records that wait.
+    ///
+    /// # Errors
+    ///
+    /// When key or file cannot be used. Then the old ones stay in force.
+    pub async fn reopen(&self) -> Result<(), ReopenError> {
+        let (done, reopened) = oneshot::channel();
+        self.0.queue.push(Job::Reopen(done));
+        reopened.await.unwrap_or(Err(ReopenError::Ended))
+    }
+
+    /// Writes what waits, and ends the writer. Records that come later are never written.
+    pub async fn close(&self) {
+        let (done, closed) = oneshot::channel();
+        self.0.queue.push(Job::Close(done));
+        // The writer ends without a word only where it was closed before.
+        let _ = closed.await;
     }
 }
 
-fn write_all(mut jobs: mpsc::Receiver<Job>, mut sink: impl Write, failing: &AtomicBool) {
-    let mut batch = Vec::new();
-    let mut waiting = Vec::new();
-    while let Some(first) = jobs.blocking_recv() {
-        let mut next = Some(first);
-        while let Some(job) = next {
-            batch.extend_from_slice(&job.line);
-            waiting.push(job.written);
-            next = if batch.len() < BATCH_BYTES { jobs.try_recv().ok() } else { None };
-        }
-        let result = sink.write_all(&batch).and_then(|()| sink.flush());
-        failing.store(result.is_err(), Ordering::Relaxed);
-        if let Err(error) = &result {
-            tracing::error!(error = %error.kind(), records = waiting.len(), "the audit sink refused a write");
-        }
-        let outcome = result.map_err(|_| AuditError::Refused);
-        for written in waiting.drain(..) {
-            // A caller that gave up has already been told so; its record stands all the same.
-            let _ = written.send(outcome);
-        }
-        batch.clear();
+impl Shared {
+    fn is_stalled(&self) -> bool {
+        self.stalled.load(Ordering::Relaxed)
+    }
+
+    fn keep_head(&self, link: Link) {
+        *self.head.lock().unwrap_or_else(PoisonError::into_inner) = link;
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::{os::unix::net::UnixStream, sync::Mutex};
-
-    #[derive(Clone, Default)]
-    struct Memory(Arc<Mutex<Vec<u8>>>);
-
-    impl Write for Memory {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    const SETTINGS: Settings = Settings { timeout: Duration::from_secs(5) };
-
-    #[tokio::test]
-    async fn a_record_is_in_the_sink_before_the_caller_hears_of_it() {
-        let memory = Memory::default();
-        let audit = Audit::start(SETTINGS, memory.clone()).unwrap();
-
-        audit.write(b"one\n".to_vec()).await.unwrap();
-        audit.write(b"two\n".to_vec()).await.unwrap();
-
-        assert_eq!(*memory.0.lock().unwrap(), b"one\ntwo\n");
-        assert!(!audit.is_failing());
-    }
-
-    #[tokio::test]
-    async fn a_full_disk_is_an_error_for_each_record_and_recovers_by_itself() {
-        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
-        let audit = Audit::start(SETTINGS, full).unwrap();
-
-        let outcome = audit.write(b"lost\n".to_vec()).await;
-
-        assert_eq!(outcome, Err(AuditError::Refused));
-        assert!(audit.is_failing());
-    }
-
-    #[tokio::test]
-    async fn a_stalled_sink_is_told_within_the_timeout_and_a_drained_one_is_healthy_again() {
-        let (ours, theirs) = UnixStream::pair().unwrap();
-        let audit = Audit::start(Settings { timeout: Duration::from_millis(50) }, ours).unwrap();
-        let big = vec![b'x'; 8 << 20];
-
-        let stalled = audit.write(big.clone()).await;
-        let was_failing = audit.is_failing();
-        let mut read = 0;
-        let mut buffer = vec![0; 1 << 20];
-        let mut theirs = theirs;
-        while read < big.len() {
-            read += io::Read::read(&mut theirs, &mut buffer).unwrap();
-        }
-        let recovered = audit.write(b"after\n".to_vec()).await;
-
-        assert_eq!(stalled, Err(AuditError::TooSlow));
-        assert!(was_failing);
-        assert_eq!(recovered, Ok(()));
-        assert!(!audit.is_failing());
-    }
-}
+mod tests;

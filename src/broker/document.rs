@@ -5,9 +5,10 @@ use std::{sync::OnceLock, time::SystemTime};
 use bytes::Bytes;
 
 use crate::{
+    audit::{Audit, Fingerprints, Remembered},
     cache::{Lifetime, Now},
-    domain::{BackupId, InstanceId, Region},
-    tencent::wire::{BackupFile, BackupUrls},
+    domain::{BackupId, InstanceId, Network, Region},
+    tencent::wire::{BackupFile, BackupUrls, SignedUrl},
 };
 
 /// The URLs of one backup and where they came from.
@@ -26,6 +27,7 @@ pub struct Document {
     /// The earliest end of validity among all URLs.
     pub expires_at: SystemTime,
     rendered: OnceLock<Bytes>,
+    fingerprints: [Remembered; 3],
 }
 
 impl Document {
@@ -38,7 +40,16 @@ impl Document {
         fetched_at: SystemTime,
         expires_at: SystemTime,
     ) -> Self {
-        Self { instance, backup, region, urls, fetched_at, expires_at, rendered: OnceLock::new() }
+        Self {
+            instance,
+            backup,
+            region,
+            urls,
+            fetched_at,
+            expires_at,
+            rendered: OnceLock::new(),
+            fingerprints: Default::default(),
+        }
     }
 
     /// The body that nearly every caller asks for, rendered once and shared from then on.
@@ -46,9 +57,23 @@ impl Document {
         self.rendered.get_or_init(|| render(self)).clone()
     }
 
-    /// Bytes that this takes, the rendered body included: it repeats every text once, with some syntax around it.
+    /// The fingerprints of the URLs of that network, made once and shared from then on.
+    pub(super) fn fingerprints(&self, audit: &Audit, network: Network) -> Fingerprints {
+        let remembered = &self.fingerprints[match network {
+            Network::Public => 0,
+            Network::Inner => 1,
+            Network::Both => 2,
+        }];
+        audit.remembered_fingerprints(remembered, || {
+            let files = self.urls.files.iter();
+            files.flat_map(move |file| addresses(file, network)).map(SignedUrl::expose)
+        })
+    }
+
+    /// Bytes that this takes, what is rendered from it included: the body repeats every text once, with some syntax
+    /// around it, and each URL has a fingerprint in two lists.
     pub(super) fn weight_bytes(&self) -> usize {
-        const SYNTAX_PER_FILE_BYTES: usize = 128;
+        const SYNTAX_PER_FILE_BYTES: usize = 128 + 4 * 35;
         let names: usize = self.urls.files.iter().map(|file| file.name.len()).sum();
         let urls: usize = self.urls.files.iter().flat_map(BackupFile::urls).map(|url| url.expose().len()).sum();
         2 * (names + urls) + self.urls.files.len() * SYNTAX_PER_FILE_BYTES + 512
@@ -62,4 +87,11 @@ impl Document {
             carries_security_token: self.urls.carry_security_token(),
         }
     }
+}
+
+/// The addresses of a file in that network.
+fn addresses(file: &BackupFile, network: Network) -> impl Iterator<Item = &SignedUrl> {
+    let public = file.download_url.as_ref().filter(|_| network != Network::Inner);
+    let inner = file.inner_download_url.as_ref().filter(|_| network != Network::Public);
+    public.into_iter().chain(inner)
 }

@@ -104,6 +104,7 @@ impl Worker {
                 };
                 record.upstream_request_id = Some(document.urls.request_id.as_str().into());
                 record.expires_at = Some(document.expires_at);
+                record.url_fingerprints = document.fingerprints(&self.broker.audit, ask.shown);
             }
             Err(Failure::Upstream(error)) => {
                 record.upstream_request_id = error.request_id().map(|id| id.as_str().into());

@@ -1,7 +1,7 @@
 //! `check-config`: says yes, or everything that is wrong.
 
 use super::{Outcome, output, report};
-use crate::{config::Loaded, policy::Policies};
+use crate::{audit::Keys, config::Loaded, policy::Policies};
 
 /// Looks at what a valid configuration refers to, and prints the configuration where that was asked for.
 pub(super) fn run(loaded: &Loaded, print: bool) -> Outcome {
@@ -13,6 +13,11 @@ pub(super) fn run(loaded: &Loaded, print: bool) -> Outcome {
         for error in errors.iter() {
             problems.push(loaded.problem("policy.dir", error.to_string()));
         }
+    }
+    if let Some(path) = loaded.config.audit.key_file().filter(|path| path.is_file())
+        && let Err(error) = Keys::load(path)
+    {
+        problems.push(loaded.problem("audit.key_file", error.to_string()));
     }
     if !problems.is_empty() {
         report(&problems, true);

@@ -7,6 +7,12 @@ pub(super) fn line(text: &str) {
     let _ = writeln!(stdout(), "{text}");
 }
 
+/// A line that was read somewhere, byte for byte.
+pub(super) fn bytes(line: &[u8]) {
+    let mut stdout = stdout().lock();
+    let _ = stdout.write_all(line).and_then(|()| stdout.write_all(b"\n"));
+}
+
 /// A line on standard error.
 pub(super) fn error(text: &str) {
     let _ = writeln!(stderr(), "{text}");

@@ -1,9 +1,9 @@
 //! Whether the files that a configuration names are there. Their content is the business of the rooms that use them.
 
-use std::{fs, io};
+use std::{fs, io, path::Path};
 
 use super::{Config, field::Field, problem::Notes, raw::Table};
-use crate::tencent::credentials::Source;
+use crate::{audit, tencent::credentials::Source};
 
 /// Notes every file or folder that is named, used, and cannot be read. Relative paths start at the working directory.
 pub(super) fn check(root: &Table, config: &Config, notes: &Notes) {
@@ -15,6 +15,11 @@ pub(super) fn check(root: &Table, config: &Config, notes: &Notes) {
     match config.tencent.credentials {
         Source::Env => {}
         Source::Auto { .. } | Source::File(_) => check_file(&tencent.at("credentials").at("file")),
+    }
+    let audit = at("audit");
+    check_file(&audit.at("key_file"));
+    if let audit::Sink::File { path, .. } = &config.audit.sink {
+        check_folder_of(&audit.at("file"), path);
     }
     for issuer in at("auth").at("issuers").items().unwrap_or_default() {
         check_file(&issuer.at("jwks_file"));
@@ -28,6 +33,14 @@ fn check_file(field: &Field<'_>) {
         }
         Ok(())
     });
+}
+
+/// A file that the gateway makes must have a folder to be made in.
+fn check_folder_of(field: &Field<'_>, path: &Path) {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if !folder.is_dir() {
+        field.refuse(format!("must be a file in a folder that exists, not in {}", folder.display()));
+    }
 }
 
 fn check_with(field: &Field<'_>, what: &str, read: impl FnOnce(&str) -> io::Result<()>) {

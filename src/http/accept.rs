@@ -2,6 +2,8 @@
 
 use actix_web::http::header::{ACCEPT, HeaderMap};
 
+use crate::domain::Network;
+
 /// A representation of the URLs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Format {
@@ -9,6 +11,16 @@ pub(super) enum Format {
     Json,
     /// `text/plain`: one URL a line.
     Text,
+}
+
+impl Format {
+    /// Which of the addresses that were asked for it has room for.
+    pub(super) fn shows(self, network: Network) -> Network {
+        match (self, network) {
+            (Self::Text, Network::Both) => Network::Public,
+            (_, network) => network,
+        }
+    }
 }
 
 /// Why no representation was chosen.

@@ -46,17 +46,18 @@ async fn urls(request: HttpRequest, context: Context) -> HttpResponse {
     let mut asker = asker(&request, &edge, &context);
     let parsed = access_reason(request.headers()).and_then(|reason| {
         asker.reason = reason;
-        Ok((parse_ask(&request, broker, asker.clone())?, parse_accept(request.headers())?))
+        let (ask, format) = (parse_ask(&request, broker, asker.clone())?, parse_accept(request.headers())?);
+        Ok((Ask { shown: format.shows(ask.network), ..ask }, format))
     });
     let (ask, format) = match parsed {
         Ok(parsed) => parsed,
         Err(problem) => {
-            return settle(broker, broker.record_of_error(&asker), problem.respond(&context), &context).await;
+            return settle(&edge, &broker.record_of_error(&asker), problem.respond(&context), &context).await;
         }
     };
     let (outcome, record) = edge.worker.urls(&ask).await.into_parts();
     let answer = match outcome {
-        Ok(answer) => respond(&answer, format, ask.network),
+        Ok(answer) => respond(&answer, format, ask.shown),
         Err(failure) => {
             tracing::info!(
                 request_id = context.request_id.as_str(),
@@ -67,12 +68,12 @@ async fn urls(request: HttpRequest, context: Context) -> HttpResponse {
             Problem::from(&failure).respond(&context)
         }
     };
-    settle(broker, record, answer, &context).await
+    settle(&edge, &record, answer, &context).await
 }
 
 /// The answer, once its record is written; else a 503, and nothing of the answer leaves.
-async fn settle(broker: &Broker, record: Record, answer: HttpResponse, context: &Context) -> HttpResponse {
-    match broker.settle(record, answer.status().as_u16()).await {
+async fn settle(edge: &Edge, record: &Record, answer: HttpResponse, context: &Context) -> HttpResponse {
+    match edge.worker.settle(record, answer.status().as_u16()).await {
         Ok(()) => answer,
         Err(error) => {
             tracing::error!(request_id = context.request_id.as_str(), %error, "an answer was withheld");
@@ -120,6 +121,7 @@ fn parse_ask(request: &HttpRequest, broker: &Broker, asker: Asker) -> Result<Ask
         backup: backup.map_err(|error| Problem::invalid_request(error.to_string()))?,
         region: query.region,
         network: query.network,
+        shown: query.network,
         wants_fresh: wants_fresh(request.headers()),
     })
 }

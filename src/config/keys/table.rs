@@ -300,7 +300,26 @@ pub(in crate::config) const KEYS: &[Key] = &[
         Is("30s"),
         "How long a listing of instances is remembered, and the least time between two of one region.",
     ),
-    key("audit.sink", Kind::Word(&["stdout"]), Is("stdout"), "Where the records go."),
+    key(
+        "audit.sink",
+        Kind::Word(&["stdout", "file"]),
+        Is("stdout"),
+        "Where the records go. `file` is `file`, which must be set then, as must `key_file`.",
+    ),
+    key(
+        "audit.file",
+        Kind::Path,
+        Nothing,
+        "The file that records are appended to. Made for its owner alone where it is not there; opened anew on SIGHUP.",
+    ),
+    key(
+        "audit.key_file",
+        Kind::Path,
+        Nothing,
+        "A file with the key of the chain: 32 bytes in base64 on its first line, previous keys on further lines for \
+         `audit verify` and `audit find`. Read again on SIGHUP. Without one, on standard output, the key lives as long \
+         as the process.",
+    ),
     key(
         "audit.timeout",
         Kind::Duration(1, 5 * MINUTE),

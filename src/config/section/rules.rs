@@ -1,6 +1,6 @@
 //! The sections whose keys stand for themselves: `[policy]`, `[rate_limit]`, `[cache]`, `[audit]`, `[log]`.
 
-use std::num::NonZeroU32;
+use std::{num::NonZeroU32, path::PathBuf};
 
 use tracing_subscriber::EnvFilter;
 
@@ -62,10 +62,32 @@ pub(super) fn cache(section: &Field<'_>) -> Result<cache::Rules, Refused> {
 }
 
 pub(super) fn audit(section: &Field<'_>) -> Result<audit::Settings, Refused> {
-    let sink = section.at("sink").parse(|word| (word == "stdout").then_some(()));
+    let word = section.at("sink").parse(|word| match word {
+        "stdout" => Some(SinkWord::Stdout),
+        "file" => Some(SinkWord::File),
+        _ => None,
+    });
+    let path = |name| section.at(name).given().map(|file| file.path_to_file()).transpose();
+    let (file, key_file) = (path("file"), path("key_file"));
     let timeout = section.at("timeout").duration();
-    sink?;
-    Ok(audit::Settings { timeout: timeout? })
+    let sink = match word? {
+        // A file beside it stays unused, so that one variable can point a deployment at standard output.
+        SinkWord::Stdout => audit::Sink::Stdout { key_file: key_file? },
+        SinkWord::File => {
+            let given = |name, path: Result<Option<PathBuf>, Refused>| {
+                path?.ok_or_else(|| section.at(name).refuse("must be set, to a path: audit.sink is \"file\""))
+            };
+            let (path, key_file) = (given("file", file), given("key_file", key_file));
+            audit::Sink::File { path: path?, key_file: key_file? }
+        }
+    };
+    Ok(audit::Settings { sink, timeout: timeout? })
+}
+
+/// `audit.sink` as a word; which file it means is another key.
+enum SinkWord {
+    Stdout,
+    File,
 }
 
 pub(super) fn log(section: &Field<'_>) -> Result<telemetry::Settings, Refused> {

@@ -86,7 +86,15 @@ fn a_wrong_value_is_told_where_it_stands_and_what_would_be_right() {
             "[cache]\nmin_validity = \"0s\"",
             "cache.min_validity (FILE:11:16): must be a duration from \"1ms\" to \"7d\", not \"0s\"",
         ),
-        ("[audit]\nsink = \"file\"", "audit.sink (FILE:11:8): must be \"stdout\", not \"file\""),
+        ("[audit]\nsink = \"syslog\"", "audit.sink (FILE:11:8): must be \"stdout\" or \"file\", not \"syslog\""),
+        (
+            "[audit]\nsink = \"file\"\nkey_file = \"k\"",
+            "audit.file (FILE:10:1): must be set, to a path: audit.sink is \"file\"",
+        ),
+        (
+            "[audit]\nsink = \"file\"\nfile = \"f\"",
+            "audit.key_file (FILE:10:1): must be set, to a path: audit.sink is \"file\"",
+        ),
         ("[log]\nformat = \"xml\"", "log.format (FILE:11:10): must be \"auto\", \"text\" or \"json\", not \"xml\""),
         (
             "[log]\nlevel = \"inof\"",
@@ -502,11 +510,15 @@ fn every_word_that_is_offered_is_taken() {
         let Kind::Word(words) = key.kind else { continue };
         for word in words {
             let name = format!("GATEWAY_{}", key.path.to_uppercase().replace('.', "__"));
-            let also =
-                [("GATEWAY_TENCENT__CREDENTIALS__FILE", "f"), ("GATEWAY_TENCENT__DOWNLOAD__IPS", "[\"10.0.0.1\"]")];
+            let also = [
+                ("GATEWAY_TENCENT__CREDENTIALS__FILE", "f"),
+                ("GATEWAY_AUDIT__FILE", "f"),
+                ("GATEWAY_AUDIT__KEY_FILE", "f"),
+                ("GATEWAY_TENCENT__DOWNLOAD__IPS", "[\"10.0.0.1\"]"),
+            ];
             let also = match *word {
-                "file" => &also[..1],
-                "Customize" => &also[1..],
+                "file" => &also[..3],
+                "Customize" => &also[3..],
                 _ => &[],
             };
 

@@ -1,0 +1,247 @@
+//! A worker's desk: gathers the records of one turn of the event loop, and lets their requests wait together.
+//!
+//! The first record wakes the desk's own task, which runs behind the connections that are ready now; whatever they had
+//! to say goes with it. What comes while the writer has the batch piles up for the next, so that batches grow with the
+//! load and no timer is needed. Waiters are woken on their own thread.
+
+use std::{
+    cell::{Cell, RefCell},
+    mem,
+    pin::pin,
+    rc::{Rc, Weak},
+    sync::Arc,
+    task::{Poll, Waker},
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    sync::Notify,
+    task::spawn_local,
+    time::{Interval, MissedTickBehavior, interval},
+};
+
+use super::{
+    AuditError, Shared,
+    batch::Batch,
+    queue::{Job, Landed, Slot},
+};
+use crate::audit::record::{Record, Renderer};
+
+/// See the module. It belongs to the thread on which it is first used, under a tokio `LocalSet`.
+#[derive(Debug)]
+pub struct Desk(Rc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    shared: Arc<Shared>,
+    state: RefCell<State>,
+    /// There is something to hand over, or nothing ever again.
+    call: Rc<Notify>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Records that have not been handed over.
+    open: Batch,
+    /// Those who wait for them.
+    waiters: Rc<Waiters>,
+    /// When the first of those came.
+    since: Option<Instant>,
+    flight: Option<Flight>,
+    /// Memory of the last batch.
+    spare: Batch,
+    renderer: Renderer,
+    has_task: bool,
+}
+
+/// A batch that the writer has.
+#[derive(Debug)]
+struct Flight {
+    slot: Arc<Slot>,
+    waiters: Rc<Waiters>,
+    since: Instant,
+}
+
+/// Requests that wait for the records of one batch.
+#[derive(Debug, Default)]
+struct Waiters {
+    /// Records of the batch before the first that is waited for.
+    skipped: usize,
+    verdict: Cell<Option<Verdict>>,
+    wakers: RefCell<Vec<Option<Waker>>>,
+}
+
+/// What became of a batch, for its waiters.
+#[derive(Clone, Copy, Debug)]
+enum Verdict {
+    /// The kernel has so many, from the first on.
+    Written(usize),
+    GivenUp,
+}
+
+/// How often a worker looks whether the writer is late.
+const TICK: Duration = Duration::from_millis(50);
+
+/// Bytes that may wait for the writer in one worker; what comes beyond is refused, for memory must stay bounded.
+const OPEN_BYTES: usize = 4 << 20;
+
+impl Desk {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self(Rc::new(Inner { shared, state: RefCell::default(), call: Rc::default() }))
+    }
+
+    /// Hands the record of an answer of `status` to the sink, and waits until the kernel has it.
+    ///
+    /// # Errors
+    ///
+    /// When that is not known to have happened within `audit.timeout`, or nothing is taken at the moment.
+    pub async fn write(&self, record: &Record, status: u16) -> Result<(), AuditError> {
+        let shared = &self.0.shared;
+        if shared.is_stalled() {
+            return Err(AuditError::TooSlow);
+        }
+        let (waiters, index) = {
+            let state = &mut *self.0.state.borrow_mut();
+            if state.open.byte_len() > OPEN_BYTES {
+                return Err(AuditError::TooSlow);
+            }
+            let renderer = &mut state.renderer;
+            state.open.push(|out| renderer.render(record, shared.clock.wall(), status, out));
+            if state.since.is_none() {
+                state.since = Some(shared.clock.monotonic());
+                if state.flight.is_none() {
+                    self.0.call.notify_one();
+                }
+            }
+            if !mem::replace(&mut state.has_task, true) {
+                spawn_local(hand_over(Rc::downgrade(&self.0), Rc::clone(&self.0.call), tick(shared.timeout)));
+            }
+            (Rc::clone(&state.waiters), state.waiters.stand_in())
+        };
+        waiters.wait(index).await
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // The task finds the desk gone, and ends.
+        self.call.notify_one();
+    }
+}
+
+/// The desk's task. It holds the desk only while it works there.
+async fn hand_over(desk: Weak<Inner>, call: Rc<Notify>, mut tick: Interval) {
+    loop {
+        call.notified().await;
+        while let Some(slot) = desk.upgrade().and_then(|desk| desk.submit()) {
+            let mut landed = pin!(slot.landed());
+            let landed = loop {
+                tokio::select! {
+                    biased;
+                    landed = &mut landed => break landed,
+                    _ = tick.tick() => {
+                        if let Some(desk) = desk.upgrade() {
+                            desk.give_up_if_late();
+                        }
+                    }
+                }
+            };
+            if let Some(desk) = desk.upgrade() {
+                desk.land(landed);
+            }
+        }
+        if desk.strong_count() == 0 {
+            return;
+        }
+    }
+}
+
+fn tick(timeout: Duration) -> Interval {
+    let mut tick = interval(TICK.min(timeout));
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    tick
+}
+
+impl Inner {
+    /// Hands what has gathered to the writer, where anything has.
+    fn submit(&self) -> Option<Arc<Slot>> {
+        let state = &mut *self.state.borrow_mut();
+        if state.open.is_empty() {
+            return None;
+        }
+        let since = state.since.take().unwrap_or_else(|| self.shared.clock.monotonic());
+        let batch = mem::replace(&mut state.open, mem::take(&mut state.spare));
+        let slot = Arc::new(Slot::default());
+        self.shared.queue.push(Job::Write(batch, Arc::clone(&slot)));
+        state.flight = Some(Flight { slot: Arc::clone(&slot), waiters: mem::take(&mut state.waiters), since });
+        Some(slot)
+    }
+
+    /// Tells the waiters of the batch that has come back.
+    fn land(&self, landed: Landed) {
+        let Landed { written, mut batch } = landed;
+        batch.clear();
+        let flight = {
+            let mut state = self.state.borrow_mut();
+            state.spare = batch;
+            state.flight.take()
+        };
+        if let Some(flight) = flight {
+            flight.waiters.tell(Verdict::Written(written));
+        }
+    }
+
+    /// Where the batch that the writer has is late: gives it up, and all that waits behind it, and lets nobody in until
+    /// the writer comes back.
+    fn give_up_if_late(&self) {
+        let now = self.shared.clock.monotonic();
+        let (in_flight, waiting) = {
+            let state = &mut *self.state.borrow_mut();
+            let Some(flight) = &state.flight else { return };
+            if flight.waiters.verdict.get().is_some() || now < flight.since + self.shared.timeout {
+                return;
+            }
+            if !flight.slot.give_up(&self.shared.stalled) {
+                return;
+            }
+            state.open.withhold();
+            state.since = None;
+            let behind = Waiters { skipped: state.open.len(), ..Waiters::default() };
+            (Rc::clone(&flight.waiters), mem::replace(&mut state.waiters, Rc::new(behind)))
+        };
+        in_flight.tell(Verdict::GivenUp);
+        waiting.tell(Verdict::GivenUp);
+    }
+}
+
+impl Waiters {
+    /// A place for one more. Returns which.
+    fn stand_in(&self) -> usize {
+        let mut wakers = self.wakers.borrow_mut();
+        wakers.push(None);
+        wakers.len() - 1
+    }
+
+    async fn wait(&self, index: usize) -> Result<(), AuditError> {
+        std::future::poll_fn(|context| match self.verdict.get() {
+            Some(Verdict::Written(written)) if self.skipped + index < written => Poll::Ready(Ok(())),
+            Some(Verdict::Written(_)) => Poll::Ready(Err(AuditError::Refused)),
+            Some(Verdict::GivenUp) => Poll::Ready(Err(AuditError::TooSlow)),
+            None => {
+                self.wakers.borrow_mut()[index] = Some(context.waker().clone());
+                Poll::Pending
+            }
+        })
+        .await
+    }
+
+    /// The first verdict stands.
+    fn tell(&self, verdict: Verdict) {
+        if self.verdict.get().is_none() {
+            self.verdict.set(Some(verdict));
+        }
+        for waker in self.wakers.take().into_iter().flatten() {
+            waker.wake();
+        }
+    }
+}
