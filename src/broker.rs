@@ -157,6 +157,11 @@ impl Broker {
         (Arc::new(broker), drivers)
     }
 
+    /// Decides by these policies from now on. A request that is under way was decided by those before.
+    pub fn replace_policies(&self, policies: Policies) {
+        self.policies.store(Arc::new(policies));
+    }
+
     /// The configured region of that name.
     pub fn region(&self, name: &str) -> Option<&Region> {
         self.region_names.iter().find(|region| region.as_str() == name)

@@ -2,8 +2,10 @@
 //!
 //! It introduces what the configuration describes to each other and then only waits; no rule of a request lives here.
 
+mod reload;
+
 use std::{
-    fs::File, io, net::SocketAddr, os::fd::AsFd as _, process::ExitCode, rc::Rc, sync::Arc,
+    fs::File, io, net::SocketAddr, os::fd::AsFd as _, path::PathBuf, process::ExitCode, rc::Rc, sync::Arc,
     thread::available_parallelism, time::Duration,
 };
 
@@ -12,6 +14,10 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     time::{MissedTickBehavior, interval, sleep, timeout},
 };
+
+pub use reload::{Count, ReloadCounts};
+
+use reload::Reloadable;
 
 use crate::{
     audit::{self, Audit},
@@ -53,6 +59,8 @@ pub struct Settings {
 /// Everything that a gateway is made of, as the configuration describes it.
 #[derive(Clone, Debug)]
 pub struct Setup {
+    /// The file that the configuration was read from, where there is one.
+    pub file: Option<PathBuf>,
     /// Listeners, workers, the end of the process.
     pub server: Settings,
     /// Who may call.
@@ -141,8 +149,11 @@ fn start(setup: Setup) -> Result<Gateway, StartError> {
     telemetry::start(&setup.log)?;
     let clock = Clock::machine();
     let signals = Signals::register().map_err(StartError::Signals)?;
+    // Registered before anything slow: until then a SIGHUP would end the process.
+    let hangup = signal(SignalKind::hangup()).map_err(StartError::Signals)?;
     let roots = TlsRoots::load(setup.tencent.ca_file.as_deref())?;
     let credentials = Arc::new(CredentialStore::load(&setup.tencent.credentials)?);
+    let policies_seen = policy::Fingerprint::of(&setup.policy.dir);
     let policies = Policies::load(&setup.policy.dir)?;
     let audit = standard_output().and_then(|sink| Audit::start(setup.audit, sink)).map_err(StartError::Audit)?;
     let tencent = Arc::new(setup.tencent);
@@ -150,6 +161,9 @@ fn start(setup: Setup) -> Result<Gateway, StartError> {
     let (identity, refresher) = Identity::new(setup.auth, roots.clone(), clock.clone());
     let caller_quota = Arc::new(CallerQuota::new(setup.per_caller, clock.clone()));
     let health = Arc::new(Health::new(Arc::clone(&broker), Arc::clone(&identity)));
+
+    let mut reloadables = vec![Reloadable::policies(setup.policy.dir, policies_seen, Arc::clone(&broker))];
+    reloadables.extend(setup.file.map(Reloadable::configuration));
 
     let workers = match setup.server.workers {
         0 => available_parallelism().map_or(1, usize::from),
@@ -196,6 +210,7 @@ fn start(setup: Setup) -> Result<Gateway, StartError> {
     }
     rt::spawn(refresher.run());
     rt::spawn(watch_credentials(credentials));
+    rt::spawn(reload::run(reloadables, hangup, Arc::new(ReloadCounts::default())));
     rt::spawn(forget_idle_callers(caller_quota));
     let public_address = public.addrs().first().copied().unwrap_or(listen);
     let admin_address = admin.addrs().first().copied().unwrap_or(admin_listen);

@@ -14,4 +14,5 @@ mod freshness;
 mod load;
 mod main_job;
 mod process;
+mod rotation;
 mod secrets;
