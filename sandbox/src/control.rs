@@ -100,6 +100,12 @@ impl Control {
         self.world.remove_credential(secret_id)
     }
 
+    /// The server's role gets another key when it is next asked for. The id of the one before, where there was one; it
+    /// stays good until it ends or is removed.
+    pub fn rotate_role_key(&self) -> Option<String> {
+        self.world.rotate_role_key()
+    }
+
     /// Back to the start: settings, faults, keys of the API, counters. The issuer keeps its keys.
     pub fn reset(&self) {
         self.world.reset();
