@@ -28,7 +28,7 @@ use crate::{
     domain::{Action, BackupId, Caller, Clock, InstanceId, Network, Region, RequestId},
     policy::{Policies, Principal},
     quota::{Driver, Limits, Line, Refusal},
-    tencent::{self, ApiAction, client::Client, error::CallError},
+    tencent::{self, ApiAction, client::Client, credentials::CredentialStore, error::CallError},
 };
 
 /// What all workers share.
@@ -42,6 +42,7 @@ pub struct Broker {
     missing: Negative<Key, Arc<CallError>>,
     failed_refreshes: Negative<Key, ()>,
     audit: Audit,
+    credentials: Arc<CredentialStore>,
     rules: Rules,
     max_retries: u32,
     clock: Clock,
@@ -137,6 +138,7 @@ impl Broker {
         rules: Rules,
         policies: Policies,
         audit: Audit,
+        credentials: Arc<CredentialStore>,
         clock: Clock,
     ) -> (Arc<Self>, Vec<Driver>) {
         let (upstreams, drivers) = upstreams::Upstreams::new(&settings.endpoints, &settings.regions, limits, &clock);
@@ -150,6 +152,7 @@ impl Broker {
             missing: Negative::new(rules.negative_ttl),
             failed_refreshes: Negative::new(REFRESH_PAUSE),
             audit,
+            credentials,
             rules,
             max_retries: settings.max_retries,
             clock,
@@ -180,6 +183,11 @@ impl Broker {
     /// Whether records cannot be written at the moment.
     pub fn audit_is_failing(&self) -> bool {
         self.audit.is_failing()
+    }
+
+    /// Whether the cloud cannot be called because the gateway's own keys have ended.
+    pub fn credentials_have_expired(&self) -> bool {
+        self.credentials.current().have_expired(self.clock.wall())
     }
 
     /// Writes the record of what came of a request, now that its status is known.
@@ -219,6 +227,7 @@ impl Broker {
             upstream: self.upstreams.of(region),
             action,
             max_retries: self.max_retries,
+            credentials: &self.credentials,
             clock: &self.clock,
         }
     }

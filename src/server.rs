@@ -100,9 +100,6 @@ enum StartError {
     Signals(#[source] io::Error),
 }
 
-/// How often a file of credentials is looked at. Kubernetes swaps mounted secrets without a signal.
-const CREDENTIALS_TICK: Duration = Duration::from_secs(1);
-
 /// How often callers that have been idle are forgotten. What they cost until then is a few dozen bytes each.
 const IDLE_CALLERS_TICK: Duration = Duration::from_secs(60);
 
@@ -113,7 +110,7 @@ const REFUSALS_LOGGED_PER_SECOND: u32 = 5;
 /// it did not start.
 pub fn run(setup: Setup) -> ExitCode {
     rt::System::new().block_on(async {
-        match start(setup) {
+        match start(setup).await {
             Ok(gateway) => gateway.live().await,
             Err(error) => {
                 report(&error);
@@ -145,24 +142,28 @@ struct Signals {
     interrupt: Signal,
 }
 
-fn start(setup: Setup) -> Result<Gateway, StartError> {
+async fn start(setup: Setup) -> Result<Gateway, StartError> {
     telemetry::start(&setup.log)?;
     let clock = Clock::machine();
     let signals = Signals::register().map_err(StartError::Signals)?;
     // Registered before anything slow: until then a SIGHUP would end the process.
     let hangup = signal(SignalKind::hangup()).map_err(StartError::Signals)?;
     let roots = TlsRoots::load(setup.tencent.ca_file.as_deref())?;
-    let credentials = Arc::new(CredentialStore::load(&setup.tencent.credentials)?);
+    let (credentials, renewer) = CredentialStore::start(&setup.tencent.credentials, &roots, &clock).await?;
     let policies_seen = policy::Fingerprint::of(&setup.policy.dir);
     let policies = Policies::load(&setup.policy.dir)?;
     let audit = standard_output().and_then(|sink| Audit::start(setup.audit, sink)).map_err(StartError::Audit)?;
     let tencent = Arc::new(setup.tencent);
-    let (broker, drivers) = Broker::new(&tencent, setup.rate_limit, setup.cache, policies, audit, clock.clone());
+    let (broker, drivers) =
+        Broker::new(&tencent, setup.rate_limit, setup.cache, policies, audit, Arc::clone(&credentials), clock.clone());
     let (identity, refresher) = Identity::new(setup.auth, roots.clone(), clock.clone());
     let caller_quota = Arc::new(CallerQuota::new(setup.per_caller, clock.clone()));
     let health = Arc::new(Health::new(Arc::clone(&broker), Arc::clone(&identity)));
 
-    let mut reloadables = vec![Reloadable::policies(setup.policy.dir, policies_seen, Arc::clone(&broker))];
+    let mut reloadables = vec![
+        Reloadable::policies(setup.policy.dir, policies_seen, Arc::clone(&broker)),
+        Reloadable::credentials(Arc::clone(&credentials)),
+    ];
     reloadables.extend(setup.file.map(Reloadable::configuration));
 
     let workers = match setup.server.workers {
@@ -170,6 +171,7 @@ fn start(setup: Setup) -> Result<Gateway, StartError> {
         some => some,
     };
     let trusted_proxies: Arc<[_]> = setup.server.trusted_proxies.into();
+    let clock_of_renewal = clock.clone();
     let edge = {
         let (health, credentials) = (Arc::clone(&health), Arc::clone(&credentials));
         let caller_quota = Arc::clone(&caller_quota);
@@ -209,8 +211,9 @@ fn start(setup: Setup) -> Result<Gateway, StartError> {
         rt::spawn(driver.run());
     }
     rt::spawn(refresher.run());
-    rt::spawn(watch_credentials(credentials));
-    rt::spawn(reload::run(reloadables, hangup, Arc::new(ReloadCounts::default())));
+    let reload_counts = Arc::new(ReloadCounts::default());
+    rt::spawn(renewer.run(reload::of_credentials(credentials, clock_of_renewal, Arc::clone(&reload_counts))));
+    rt::spawn(reload::run(reloadables, hangup, reload_counts));
     rt::spawn(forget_idle_callers(caller_quota));
     let public_address = public.addrs().first().copied().unwrap_or(listen);
     let admin_address = admin.addrs().first().copied().unwrap_or(admin_listen);
@@ -288,20 +291,5 @@ async fn forget_idle_callers(callers: Arc<CallerQuota>) {
     loop {
         tick.tick().await;
         callers.forget_the_idle();
-    }
-}
-
-async fn watch_credentials(credentials: Arc<CredentialStore>) {
-    let mut tick = interval(CREDENTIALS_TICK);
-    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        tick.tick().await;
-        match credentials.reload_if_changed() {
-            Ok(true) => tracing::info!("the cloud credentials were reloaded"),
-            Ok(false) => {}
-            Err(error) => {
-                tracing::error!(%error, "the cloud credentials were not reloaded; the old ones stay in force");
-            }
-        }
     }
 }

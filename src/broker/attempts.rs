@@ -11,6 +11,7 @@ use crate::{
     tencent::{
         ApiAction,
         client::Progress,
+        credentials::{CredentialStore, Credentials},
         error::{CallError, Class},
     },
 };
@@ -23,6 +24,8 @@ pub(super) struct Course<'a> {
     pub(super) action: ApiAction,
     /// Attempts after the first.
     pub(super) max_retries: u32,
+    /// What the calls are signed with.
+    pub(super) credentials: &'a CredentialStore,
     /// The clock.
     pub(super) clock: &'a Clock,
 }
@@ -31,8 +34,9 @@ impl Course<'_> {
     /// Calls until an attempt succeeds, fails for good, or has failed `max_retries` times more than once.
     ///
     /// Every attempt takes a token of its own. A refusal for the upstream's own limit is not counted as an attempt:
-    /// the bucket has learnt from it, and those who wait are not failed while their deadlines allow. Nor is anything
-    /// sent to an endpoint whose circuit is open; the token goes back.
+    /// the bucket has learnt from it, and those who wait are not failed while their deadlines allow. Nor is one for a
+    /// key that has been rotated away: once a fetch, newer credentials are had and tried. Nothing is sent to an
+    /// endpoint whose circuit is open, or with a key that has ended; the token goes back.
     ///
     /// # Errors
     ///
@@ -43,19 +47,18 @@ impl Course<'_> {
         call: impl AsyncFn(&mut Grant) -> Result<T, CallError>,
     ) -> Result<Result<T, CallError>, Abandoned> {
         let mut retries = 0;
+        let mut may_renew = true;
         loop {
             let mut grant = fetch.granted().await?;
-            if let Err(open) = self.upstream.enter(self.clock.monotonic()) {
-                return Ok(Err(open.into()));
-            }
-            let outcome = call(&mut grant).await;
+            let used = self.credentials.current();
+            let outcome = self.attempt(&mut grant, &used, &call).await;
             let now = self.clock.monotonic();
-            self.upstream.learn(outcome.as_ref().err(), now);
             let error = match outcome {
                 Ok(value) => {
                     tracing::debug!(action = self.action.as_str(), "the upstream answered");
                     return Ok(Ok(value));
                 }
+                Err(error @ CallError::CircuitOpen(_)) => return Ok(Err(error)),
                 Err(error) => error,
             };
             self.log(&error);
@@ -63,6 +66,12 @@ impl Course<'_> {
                 // The bucket pauses for everybody, so standing in line again is pause enough.
                 grant.refused_upstream(now);
                 drop(grant);
+            } else if error.concerns_credentials() && may_renew {
+                drop(grant);
+                may_renew = false;
+                if !self.credentials.renew(&used, now).await {
+                    return Ok(Err(error));
+                }
             } else if !error.is_retryable() || retries >= self.max_retries || self.upstream.check(now).is_err() {
                 return Ok(Err(error));
             } else {
@@ -74,12 +83,29 @@ impl Course<'_> {
         }
     }
 
+    async fn attempt<T>(
+        &self,
+        grant: &mut Grant,
+        used: &Credentials,
+        call: impl AsyncFn(&mut Grant) -> Result<T, CallError>,
+    ) -> Result<T, CallError> {
+        if used.have_expired(self.clock.wall()) {
+            return Err(CallError::CredentialsExpired);
+        }
+        self.upstream.enter(self.clock.monotonic())?;
+        let outcome = call(grant).await;
+        self.upstream.learn(outcome.as_ref().err(), self.clock.monotonic());
+        outcome
+    }
+
     /// One line an attempt that failed. A refusal of our own credentials is for the operator to mend.
     fn log(&self, error: &CallError) {
         let action = self.action.as_str();
         let upstream_request_id = error.request_id().map(|id| id.as_str());
         if error.class() == Some(Class::Denied) {
             tracing::error!(action, upstream_request_id, %error, "the upstream refuses the gateway's credentials");
+        } else if *error == CallError::CredentialsExpired {
+            tracing::error!(action, %error, "the upstream was not called");
         } else {
             let cause = std::error::Error::source(error).map(tracing::field::display);
             tracing::warn!(action, upstream_request_id, %error, cause, "a call to the upstream failed");

@@ -24,6 +24,7 @@ struct Readiness<'a> {
     status: &'static str,
     draining: bool,
     audit: &'static str,
+    credentials: &'static str,
     issuers: Vec<Issuer<'a>>,
 }
 
@@ -81,9 +82,10 @@ async fn ready(health: web::Data<Health>) -> HttpResponse {
     let audit_fails = health.broker.audit_is_failing();
     let has_keys = readiness.iter().any(|issuer| issuer.has_keys);
     let lacks_keys = readiness.iter().any(|issuer| !issuer.has_keys);
+    let have_expired = health.broker.credentials_have_expired();
     let (status, mut answer) = if draining || audit_fails || !has_keys {
         ("not_ready", HttpResponse::ServiceUnavailable())
-    } else if lacks_keys {
+    } else if lacks_keys || have_expired {
         ("degraded", HttpResponse::Ok())
     } else {
         ("ready", HttpResponse::Ok())
@@ -92,6 +94,7 @@ async fn ready(health: web::Data<Health>) -> HttpResponse {
         status,
         draining,
         audit: if audit_fails { "failing" } else { "ok" },
+        credentials: if have_expired { "expired" } else { "ok" },
         issuers: readiness
             .iter()
             .map(|issuer| Issuer { name: &issuer.name, keys: if issuer.has_keys { "ok" } else { "missing" } })

@@ -20,9 +20,13 @@ use tokio::{
 
 use crate::{
     broker::Broker,
-    domain::Steady,
+    domain::{Clock, Steady},
     policy::{self, Policies},
+    tencent::credentials::{Change, CredentialStore, CredentialsError},
 };
+
+/// What the cloud credentials are called in the log and in the counts.
+const CREDENTIALS: &str = "credentials";
 
 /// How often watched files are looked at. Kubernetes swaps the links of mounted files without a signal.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -87,6 +91,19 @@ impl Reloadable {
         })
     }
 
+    /// The cloud credentials. They are renewed elsewhere and for more reasons; SIGHUP is one of them.
+    pub(super) fn credentials(store: Arc<CredentialStore>) -> Self {
+        Self::new(CREDENTIALS, move |trigger| {
+            if trigger == Trigger::Signal {
+                store.reload();
+                if !store.can_change() {
+                    tracing::warn!(what = CREDENTIALS, "those of the environment change with a restart");
+                }
+            }
+            None
+        })
+    }
+
     /// The configuration file, which takes effect with the next start. On SIGHUP the log says so where it has changed.
     pub(super) fn configuration(file: PathBuf) -> Self {
         let at_start = digest(&file);
@@ -96,6 +113,24 @@ impl Reloadable {
             }
             None
         })
+    }
+}
+
+/// Notes how the renewal of credentials goes.
+pub(super) fn of_credentials(
+    store: Arc<CredentialStore>,
+    clock: Clock,
+    counts: Arc<ReloadCounts>,
+) -> impl Fn(&Result<Change, CredentialsError>) {
+    move |outcome| match outcome {
+        Ok(Change::Renewed) => counts.note(CREDENTIALS, &Ok(())),
+        Ok(Change::Same) => tracing::debug!(what = CREDENTIALS, "the source has no others"),
+        Err(error) => {
+            counts.note(CREDENTIALS, &Err(Refused(vec![error.to_string()])));
+            if store.current().have_expired(clock.wall()) {
+                tracing::error!("the cloud credentials have expired: the cloud is not called until there are others");
+            }
+        }
     }
 }
 

@@ -311,8 +311,14 @@ impl Answer {
     }
 }
 
-/// Asks for `path` again and again, by four callers, for as long as `meanwhile` takes and a little longer; their answers.
-pub fn load_while(stage: &Stage, paths: impl Fn() -> String + Sync, meanwhile: impl FnOnce()) -> Vec<Answer> {
+/// Four callers ask with this pause, each for what `paths` says next, for as long as `meanwhile` takes and a little
+/// longer; their answers.
+pub fn load_while(
+    stage: &Stage,
+    pause: Duration,
+    paths: impl Fn() -> String + Sync,
+    meanwhile: impl FnOnce(),
+) -> Vec<Answer> {
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
         let caller = |number: usize| {
@@ -322,8 +328,7 @@ pub fn load_while(stage: &Stage, paths: impl Fn() -> String + Sync, meanwhile: i
                 let mut answers = Vec::new();
                 while !over.load(Ordering::Relaxed) {
                     answers.push(client.get(&paths()));
-                    // A caller's own quota is 50 a second.
-                    wait(Duration::from_millis(30));
+                    wait(pause);
                 }
                 answers
             })

@@ -14,5 +14,6 @@ mod freshness;
 mod load;
 mod main_job;
 mod process;
+mod reload;
 mod rotation;
 mod secrets;

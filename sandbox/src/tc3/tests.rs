@@ -136,7 +136,10 @@ fn a_wrong_key_and_an_unknown_id_are_told_apart() {
         refused.expect_err("is refused").code.into_owned()
     };
 
-    assert_eq!(by(Some(Key { secret_key: "other".into(), token: None, expires_at: None })), "AuthFailure.SignatureFailure");
+    assert_eq!(
+        by(Some(Key { secret_key: "other".into(), token: None, expires_at: None })),
+        "AuthFailure.SignatureFailure"
+    );
     assert_eq!(by(None), "AuthFailure.SecretIdNotFound");
 }
 

@@ -182,16 +182,37 @@ pub(in crate::config) const KEYS: &[Key] = &[
     ),
     key(
         "tencent.credentials.source",
-        Kind::Word(&["auto", "env", "file"]),
+        Kind::Word(&["auto", "env", "file", "cvm_role", "tke_oidc"]),
         Is("auto"),
         "`env` reads `TENCENTCLOUD_SECRET_ID`, `TENCENTCLOUD_SECRET_KEY` and `TENCENTCLOUD_TOKEN`, `file` reads `file`, \
-         `auto` tries one after the other.",
+         `cvm_role` asks the server's metadata service, `tke_oidc` exchanges the identity of a pod, and `auto` takes the \
+         first of them that is there. See [credentials.md](credentials.md).",
     ),
     key(
         "tencent.credentials.file",
         Kind::Path,
         Nothing,
-        "A JSON document `{\"secret_id\": …, \"secret_key\": …, \"token\"?: …}`, read again when it changes.",
+        "A JSON document `{\"secret_id\": …, \"secret_key\": …, \"token\"?: …}`, or a profile of the vendor's tools; read \
+         again when it changes.",
+    ),
+    key(
+        "tencent.credentials.assume_role_arn",
+        Kind::Text("a role such as \"qcs::cam::uin/100000000001:roleName/redis-backup-reader\""),
+        Nothing,
+        "A role that is assumed with the keys of the source. Calls are made with the keys of the role.",
+    ),
+    key(
+        "tencent.credentials.metadata_endpoint",
+        Kind::Url("\"http://metadata.tencentyun.com\", or plain http to a loopback address"),
+        Is("http://metadata.tencentyun.com"),
+        "Where the server's role is asked for. Another than the vendor's is for tests.",
+    ),
+    key(
+        "tencent.credentials.sts_endpoint",
+        Kind::Url(ENDPOINT),
+        Is("https://sts.tencentcloudapi.com"),
+        "The token service, for `tke_oidc` and `assume_role_arn`. The international site is \
+         `https://sts.intl.tencentcloudapi.com`.",
     ),
     key(
         "tencent.download.limit_type",

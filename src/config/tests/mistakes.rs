@@ -94,8 +94,8 @@ fn a_wrong_value_is_told_where_it_stands_and_what_would_be_right() {
              filter such as \"info,actix_server=warn\", not \"inof\"",
         ),
         (
-            "[tencent.credentials]\nsource = \"cvm_role\"",
-            "tencent.credentials.source (FILE:11:10): must be \"auto\", \"env\" or \"file\", not \"cvm_role\"",
+            "[tencent.credentials]\nsource = \"vault\"",
+            "tencent.credentials.source (FILE:11:10): must be \"auto\", \"env\", \"file\", \"cvm_role\" or \"tke_oidc\", not \"vault\"",
         ),
         (
             "[tencent.credentials]\nsource = \"file\"",
