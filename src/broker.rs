@@ -26,6 +26,7 @@ use crate::{
     audit::{Audit, AuditError, CacheUse, Decision, Record},
     cache::{Local, Negative, Rules},
     domain::{Action, BackupId, Caller, Clock, InstanceId, Network, Region, RequestId},
+    metrics::Metrics,
     policy::{Policies, Principal},
     quota::{Driver, Limits, Line, Refusal},
     tencent::{self, ApiAction, client::Client, error::CallError},
@@ -42,6 +43,7 @@ pub struct Broker {
     missing: Negative<Key, Arc<CallError>>,
     failed_refreshes: Negative<Key, ()>,
     audit: Audit,
+    metrics: Arc<Metrics>,
     rules: Rules,
     max_retries: u32,
     clock: Clock,
@@ -137,6 +139,7 @@ impl Broker {
         rules: Rules,
         policies: Policies,
         audit: Audit,
+        metrics: Arc<Metrics>,
         clock: Clock,
     ) -> (Arc<Self>, Vec<Driver>) {
         let (upstreams, drivers) = upstreams::Upstreams::new(&settings.endpoints, &settings.regions, limits, &clock);
@@ -150,6 +153,7 @@ impl Broker {
             missing: Negative::new(rules.negative_ttl),
             failed_refreshes: Negative::new(REFRESH_PAUSE),
             audit,
+            metrics,
             rules,
             max_retries: settings.max_retries,
             clock,
@@ -172,6 +176,21 @@ impl Broker {
         &self.clock
     }
 
+    /// What is counted, here and at the edge.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// Bytes that cached answers weigh.
+    pub fn cached_bytes(&self) -> u64 {
+        self.documents.weighed_bytes()
+    }
+
+    /// How many wait for a token, by the upstream's action, over all endpoints.
+    pub fn queue_lengths(&self) -> Vec<(&'static str, usize)> {
+        ApiAction::ALL.map(|action| (action.as_str(), self.upstreams.queue_length(action))).to_vec()
+    }
+
     /// Whether records cannot be written at the moment.
     pub fn audit_is_failing(&self) -> bool {
         self.audit.is_failing()
@@ -183,7 +202,12 @@ impl Broker {
     ///
     /// When the record is not known to be written. Then nothing of the outcome may leave.
     pub async fn settle(&self, record: Record, status: u16) -> Result<(), AuditError> {
-        self.audit.write(record.to_line(self.clock.wall(), status)).await
+        let outcome = self.audit.write(record.to_line(self.clock.wall(), status)).await;
+        match outcome {
+            Ok(()) => self.metrics.audit_records.inc(),
+            Err(_) => self.metrics.audit_failures.inc(),
+        }
+        outcome
     }
 
     /// The record of a request of a known caller that could not be understood.
@@ -215,6 +239,7 @@ impl Broker {
             action,
             max_retries: self.max_retries,
             clock: &self.clock,
+            metrics: &self.metrics,
         }
     }
 

@@ -52,6 +52,8 @@ pub(super) struct Keys {
 struct State {
     schedule: Schedule,
     last_success: Option<SystemTime>,
+    succeeded: u64,
+    failed: u64,
 }
 
 /// Fetches the key sets of all issuers until it is dropped.
@@ -68,7 +70,12 @@ impl Keys {
         Self {
             issuer,
             current: ArcSwapOption::empty(),
-            state: Mutex::new(State { schedule: Schedule::new(now, refresh, cooldown), last_success: None }),
+            state: Mutex::new(State {
+                schedule: Schedule::new(now, refresh, cooldown),
+                last_success: None,
+                succeeded: 0,
+                failed: 0,
+            }),
             wake: Notify::new(),
             ended: watch::Sender::new(0),
         }
@@ -82,6 +89,12 @@ impl Keys {
     /// When a key set was last fetched and usable.
     pub(super) fn last_success(&self) -> Option<SystemTime> {
         self.lock().last_success
+    }
+
+    /// Fetches so far: those that brought a usable set, and those that did not.
+    pub(super) fn refreshes(&self) -> (u64, u64) {
+        let state = self.lock();
+        (state.succeeded, state.failed)
     }
 
     /// Waits until a key of this id is in the set or the shared fetch for unknown keys has ended, at most
@@ -112,6 +125,9 @@ impl Keys {
         let mut state = self.lock();
         if is_ok {
             state.last_success = Some(wall);
+            state.succeeded += 1;
+        } else {
+            state.failed += 1;
         }
         let fetch = state.schedule.end(now, is_ok, luck);
         drop(state);

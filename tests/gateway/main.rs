@@ -13,5 +13,6 @@ mod fairness;
 mod freshness;
 mod load;
 mod main_job;
+mod metrics;
 mod process;
 mod secrets;
