@@ -5,6 +5,7 @@
 
 mod attempts;
 mod buckets;
+mod decisions;
 mod document;
 mod flights;
 mod permission;
@@ -33,7 +34,7 @@ use crate::{
 
 /// What all workers share.
 pub struct Broker {
-    policies: ArcSwap<Policies>,
+    policies: ArcSwap<decisions::InForce>,
     regions: regions::Regions,
     region_names: Vec<Region>,
     buckets: buckets::Buckets,
@@ -141,7 +142,7 @@ impl Broker {
     ) -> (Arc<Self>, Vec<Driver>) {
         let (buckets, drivers) = buckets::Buckets::new(&settings.endpoints, &settings.regions, limits, &clock);
         let broker = Self {
-            policies: ArcSwap::from_pointee(policies),
+            policies: ArcSwap::from_pointee(decisions::InForce::new(policies)),
             regions: regions::Regions::new(&settings.regions, rules.list_ttl),
             region_names: settings.regions.clone(),
             buckets,
@@ -155,6 +156,11 @@ impl Broker {
             clock,
         };
         (Arc::new(broker), drivers)
+    }
+
+    /// Puts other policies in force; what those before them said is forgotten with them.
+    pub fn replace_policies(&self, policies: Policies) {
+        self.policies.store(Arc::new(decisions::InForce::new(policies)));
     }
 
     /// The configured region of that name.
