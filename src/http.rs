@@ -7,6 +7,7 @@ mod authenticate;
 mod cache_status;
 mod client_ip;
 mod context;
+mod log_budget;
 pub mod ops;
 mod outermost;
 mod problem;
@@ -19,6 +20,7 @@ use std::{rc::Rc, sync::Arc, time::Duration};
 use actix_web::{HttpResponse, middleware::from_fn, web};
 use ipnet::IpNet;
 
+pub use log_budget::LogBudget;
 pub use ops::Health;
 pub use outermost::outermost;
 
@@ -36,6 +38,8 @@ pub struct Edge {
     pub trusted_proxies: Arc<[IpNet]>,
     /// The longest that a request may take.
     pub request_timeout: Duration,
+    /// How many refusals of strangers are logged.
+    pub refusals_log: LogBudget,
 }
 
 /// Routes of the public listener.

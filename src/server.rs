@@ -18,8 +18,8 @@ use crate::{
     broker::{Broker, Worker},
     cache,
     domain::Clock,
-    http::{self, Edge, Health},
-    identity::{self, Identity},
+    http::{self, Edge, Health, LogBudget},
+    identity::{self, Identity, IdentityError},
     outbound::{RootsError, TlsRoots},
     policy::{self, Policies, PolicyErrors},
     quota,
@@ -80,6 +80,8 @@ enum StartError {
     Roots(#[from] RootsError),
     #[error("tencent.credentials: {0}")]
     Credentials(#[from] CredentialsError),
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
     #[error("policy.dir: {0}")]
     Policies(#[from] PolicyErrors),
     #[error("the audit writer did not start: {0}")]
@@ -135,11 +137,11 @@ fn start(setup: Setup) -> Result<Gateway, StartError> {
     let signals = Signals::register().map_err(StartError::Signals)?;
     let roots = TlsRoots::load(setup.tencent.ca_file.as_deref())?;
     let credentials = Arc::new(CredentialStore::load(&setup.tencent.credentials)?);
+    let (identity, refresher) = Identity::new(&setup.auth, clock.clone())?;
     let policies = Policies::load(&setup.policy.dir)?;
     let audit = standard_output().and_then(|sink| Audit::start(setup.audit, sink)).map_err(StartError::Audit)?;
     let tencent = Arc::new(setup.tencent);
     let (broker, drivers) = Broker::new(&tencent, setup.rate_limit, setup.cache, policies, audit, clock.clone());
-    let (identity, refresher) = Identity::new(setup.auth, roots.clone(), clock.clone());
     let health = Arc::new(Health::new(Arc::clone(&broker), Arc::clone(&identity)));
 
     let workers = match setup.server.workers {
@@ -157,6 +159,7 @@ fn start(setup: Setup) -> Result<Gateway, StartError> {
                 health: Arc::clone(&health),
                 trusted_proxies: Arc::clone(&trusted_proxies),
                 request_timeout: setup.server.request_timeout,
+                refusals_log: LogBudget::default(),
             })
         }
     };

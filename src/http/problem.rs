@@ -48,6 +48,7 @@ pub(super) enum Code {
     NotAcceptable,
     UnsupportedByInstance,
     BackupNotReady,
+    CallerRateLimited,
     UpstreamRateLimited,
     UpstreamError,
     UpstreamDenied,
@@ -96,6 +97,9 @@ impl Code {
                 (StatusCode::CONFLICT, "unsupported_by_instance", "The instance does not support this")
             }
             Self::BackupNotReady => (StatusCode::CONFLICT, "backup_not_ready", "The backup is not ready"),
+            Self::CallerRateLimited => {
+                (StatusCode::TOO_MANY_REQUESTS, "caller_rate_limited", "Too many requests from this caller")
+            }
             Self::UpstreamRateLimited => {
                 (StatusCode::TOO_MANY_REQUESTS, "upstream_rate_limited", "The upstream's quota is exhausted")
             }
@@ -185,13 +189,19 @@ impl From<AuditError> for Problem {
 
 impl From<&Denial> for Problem {
     fn from(denial: &Denial) -> Self {
-        if matches!(denial, Denial::KeysUnavailable) {
-            let detail = "the keys of the token's issuer have not been loaded yet";
-            return Self::new(Code::Unavailable, detail).retry_after(RETRY_SOON);
+        match denial {
+            Denial::NoToken | Denial::Refused(_) => {
+                let mut problem = Self::new(Code::Unauthenticated, denial.to_string());
+                problem.0.challenge = Some(challenge(*denial));
+                problem
+            }
+            Denial::KeysUnavailable => Self::new(Code::Unavailable, denial.to_string()).retry_after(RETRY_SOON),
+            Denial::TooManyFailures { retry_after } => {
+                let detail = "too many requests from this address carried no acceptable token, so this one was not \
+                              looked at; wait as long as Retry-After says";
+                Self::new(Code::CallerRateLimited, detail).retry_after(*retry_after)
+            }
         }
-        let mut problem = Self::new(Code::Unauthenticated, denial.to_string());
-        problem.0.challenge = Some(challenge(*denial));
-        problem
     }
 }
 
