@@ -4,12 +4,12 @@
 //! header; what it returns says what happened, and the edge says it to the caller.
 
 mod attempts;
-mod buckets;
 mod decisions;
 mod document;
 mod flights;
 mod permission;
 mod regions;
+mod upstreams;
 mod urls;
 
 use std::{
@@ -29,7 +29,7 @@ use crate::{
     domain::{Action, BackupId, Caller, Clock, InstanceId, Network, Region, RequestId},
     policy::{Policies, Principal},
     quota::{Driver, Limits, Line, Refusal},
-    tencent::{self, client::Client, error::CallError},
+    tencent::{self, ApiAction, client::Client, error::CallError},
 };
 
 /// What all workers share.
@@ -37,7 +37,7 @@ pub struct Broker {
     policies: ArcSwap<decisions::InForce>,
     regions: regions::Regions,
     region_names: Vec<Region>,
-    buckets: buckets::Buckets,
+    upstreams: upstreams::Upstreams,
     flights: flights::Flights<Key, urls::Fetched>,
     documents: Local<Key, Document>,
     missing: Negative<Key, Arc<CallError>>,
@@ -140,12 +140,12 @@ impl Broker {
         audit: Audit,
         clock: Clock,
     ) -> (Arc<Self>, Vec<Driver>) {
-        let (buckets, drivers) = buckets::Buckets::new(&settings.endpoints, &settings.regions, limits, &clock);
+        let (upstreams, drivers) = upstreams::Upstreams::new(&settings.endpoints, &settings.regions, limits, &clock);
         let broker = Self {
             policies: ArcSwap::from_pointee(decisions::InForce::new(policies)),
             regions: regions::Regions::new(&settings.regions, rules.list_ttl),
             region_names: settings.regions.clone(),
-            buckets,
+            upstreams,
             flights: flights::Flights::new(),
             documents: Local::new(rules),
             missing: Negative::new(rules.negative_ttl),
@@ -211,6 +211,16 @@ impl Broker {
             cache: CacheUse::None,
             upstream_request_id: None,
             expires_at: None,
+        }
+    }
+
+    /// What the attempts of a fetch have in common.
+    fn course(&self, region: &Region, action: ApiAction) -> attempts::Course<'_> {
+        attempts::Course {
+            upstream: self.upstreams.of(region),
+            action,
+            max_retries: self.max_retries,
+            clock: &self.clock,
         }
     }
 

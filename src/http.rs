@@ -5,9 +5,9 @@
 mod accept;
 mod authenticate;
 mod cache_status;
+mod caller_quota;
 mod client_ip;
 mod context;
-mod log_budget;
 pub mod ops;
 mod outermost;
 mod problem;
@@ -20,11 +20,10 @@ use std::{rc::Rc, sync::Arc, time::Duration};
 use actix_web::{HttpResponse, middleware::from_fn, web};
 use ipnet::IpNet;
 
-pub use log_budget::LogBudget;
 pub use ops::Health;
 pub use outermost::outermost;
 
-use crate::{broker::Worker, identity::Identity};
+use crate::{broker::Worker, domain::Throttle, identity::Identity, quota::CallerQuota};
 
 /// What the public listener's handlers need, one a worker.
 pub struct Edge {
@@ -32,14 +31,16 @@ pub struct Edge {
     pub worker: Rc<Worker>,
     /// Who callers are.
     pub identity: Arc<Identity>,
+    /// How much each caller may ask.
+    pub caller_quota: Arc<CallerQuota>,
+    /// A bound on the log lines that strangers can cause.
+    pub refusals_to_log: Throttle,
     /// How the process is.
     pub health: Arc<Health>,
     /// Networks whose `Forwarded` and `X-Forwarded-For` are believed.
     pub trusted_proxies: Arc<[IpNet]>,
     /// The longest that a request may take.
     pub request_timeout: Duration,
-    /// How many refusals of strangers are logged.
-    pub refusals_log: LogBudget,
 }
 
 /// Routes of the public listener.
@@ -48,6 +49,7 @@ pub fn public(config: &mut web::ServiceConfig) {
         .service(ops::healthz())
         .service(
             web::scope("/instances")
+                .wrap(from_fn(caller_quota::count))
                 .wrap(from_fn(authenticate::authenticate))
                 .service(urls::resource())
                 .default_service(web::to(not_found)),

@@ -2,6 +2,7 @@
 //!
 //! It makes one attempt a call and says how that went; who waits, who retries and what it costs is the broker's.
 
+pub mod breaker;
 pub mod client;
 pub mod cos_url;
 pub mod credentials;

@@ -4,47 +4,86 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
+use super::upstreams::Upstream;
 use crate::{
     domain::Clock,
     quota::{Abandoned, Fetch, Grant},
     tencent::{
+        ApiAction,
         client::Progress,
         error::{CallError, Class},
     },
 };
 
-/// Calls until an attempt succeeds, fails for good, or has failed `max_retries` times more than once.
-///
-/// Every attempt takes a token of its own. A refusal for the upstream's own limit is not counted as an attempt: the
-/// bucket has learnt from it, and those who wait are not failed while their deadlines allow.
-///
-/// # Errors
-///
-/// [`Abandoned`] when the last waiter left before a token came.
-pub(super) async fn attempt<T>(
-    fetch: &mut Fetch,
-    clock: &Clock,
-    max_retries: u32,
-    call: impl AsyncFn(&mut Grant) -> Result<T, CallError>,
-) -> Result<Result<T, CallError>, Abandoned> {
-    let mut retries = 0;
-    loop {
-        let mut grant = fetch.granted().await?;
-        let error = match call(&mut grant).await {
-            Ok(value) => return Ok(Ok(value)),
-            Err(error) => error,
-        };
-        let pause = error.backoff(retries, random_bits());
-        if error.class() == Some(Class::RateLimited) {
-            grant.refused_upstream(clock.monotonic());
-        } else if !error.is_retryable() || retries >= max_retries {
-            return Ok(Err(error));
-        } else {
-            retries += 1;
+/// What the attempts of one fetch have in common.
+pub(super) struct Course<'a> {
+    /// The endpoint that is called.
+    pub(super) upstream: &'a Upstream,
+    /// What is called there.
+    pub(super) action: ApiAction,
+    /// Attempts after the first.
+    pub(super) max_retries: u32,
+    /// The clock.
+    pub(super) clock: &'a Clock,
+}
+
+impl Course<'_> {
+    /// Calls until an attempt succeeds, fails for good, or has failed `max_retries` times more than once.
+    ///
+    /// Every attempt takes a token of its own. A refusal for the upstream's own limit is not counted as an attempt:
+    /// the bucket has learnt from it, and those who wait are not failed while their deadlines allow. Nor is anything
+    /// sent to an endpoint whose circuit is open; the token goes back.
+    ///
+    /// # Errors
+    ///
+    /// [`Abandoned`] when the last waiter left before a token came.
+    pub(super) async fn run<T>(
+        &self,
+        fetch: &mut Fetch,
+        call: impl AsyncFn(&mut Grant) -> Result<T, CallError>,
+    ) -> Result<Result<T, CallError>, Abandoned> {
+        let mut retries = 0;
+        loop {
+            let mut grant = fetch.granted().await?;
+            if let Err(open) = self.upstream.enter(self.clock.monotonic()) {
+                return Ok(Err(open.into()));
+            }
+            let outcome = call(&mut grant).await;
+            let now = self.clock.monotonic();
+            self.upstream.learn(outcome.as_ref().err(), now);
+            let error = match outcome {
+                Ok(value) => {
+                    tracing::debug!(action = self.action.as_str(), "the upstream answered");
+                    return Ok(Ok(value));
+                }
+                Err(error) => error,
+            };
+            self.log(&error);
+            if error.class() == Some(Class::RateLimited) {
+                // The bucket pauses for everybody, so standing in line again is pause enough.
+                grant.refused_upstream(now);
+                drop(grant);
+            } else if !error.is_retryable() || retries >= self.max_retries || self.upstream.check(now).is_err() {
+                return Ok(Err(error));
+            } else {
+                drop(grant);
+                sleep(error.backoff(retries, random_bits())).await;
+                retries += 1;
+            }
+            fetch.requeue(self.clock.monotonic())?;
         }
-        drop(grant);
-        sleep(pause).await;
-        fetch.requeue(clock.monotonic())?;
+    }
+
+    /// One line an attempt that failed. A refusal of our own credentials is for the operator to mend.
+    fn log(&self, error: &CallError) {
+        let action = self.action.as_str();
+        let upstream_request_id = error.request_id().map(|id| id.as_str());
+        if error.class() == Some(Class::Denied) {
+            tracing::error!(action, upstream_request_id, %error, "the upstream refuses the gateway's credentials");
+        } else {
+            let cause = std::error::Error::source(error).map(tracing::field::display);
+            tracing::warn!(action, upstream_request_id, %error, cause, "a call to the upstream failed");
+        }
     }
 }
 

@@ -14,15 +14,15 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use futures_util::future::join_all;
 
 use super::{
-    Asker, Broker, Failure, Worker,
-    attempts::{NO_LIMIT, attempt, note},
-    buckets::Call,
+    Asker, Failure, Worker,
+    attempts::{NO_LIMIT, note},
     flights::{Boarding, Flights, Pilot},
 };
 use crate::{
     domain::{InstanceId, Region},
     quota::{Abandoned, Fetch},
     tencent::{
+        ApiAction,
         client::Page,
         error::{CallError, Defect},
         wire::Instance,
@@ -120,7 +120,9 @@ impl Worker {
         if let Some(listing) = broker.regions.fresh(region, now) {
             return Ok(listing);
         }
-        let bucket = broker.buckets.of(region, Call::DescribeInstances);
+        let upstream = broker.upstreams.of(region);
+        upstream.check(now).map_err(|open| Failure::Upstream(Arc::new(open.into())))?;
+        let bucket = upstream.bucket(ApiAction::DescribeInstances);
         let passenger = match broker.regions.flights.board(region, bucket, &asker.line(), now, asker.deadline) {
             Boarding::Joined(passenger) => passenger,
             Boarding::Opened(passenger, pilot) => {
@@ -149,14 +151,14 @@ async fn list_all(
     region: &Region,
     fetch: &mut Fetch,
 ) -> Result<Result<Vec<Instance>, CallError>, Abandoned> {
-    let Broker { clock, max_retries, .. } = &*worker.broker;
+    let course = worker.broker.course(region, ApiAction::DescribeInstances);
     let mut instances = Vec::new();
     for page in 0..MOST_PAGES {
         if page > 0 {
-            fetch.requeue(clock.monotonic())?;
+            fetch.requeue(course.clock.monotonic())?;
         }
         let page = Page { offset: page * PAGE_LENGTH, limit: PAGE_LENGTH };
-        let answer = attempt(fetch, clock, *max_retries, async |grant| {
+        let answer = course.run(fetch, async |grant| {
             worker.client.describe_instances(region, page, NO_LIMIT, |progress| note(grant, progress)).await
         });
         let answer = match answer.await? {

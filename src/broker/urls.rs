@@ -4,8 +4,7 @@ use std::{rc::Rc, sync::Arc, time::Duration};
 
 use super::{
     Ask, Document, Failure, Key, Settled, Worker,
-    attempts::{NO_LIMIT, attempt, note},
-    buckets::Call,
+    attempts::{NO_LIMIT, note},
     flights::{Boarding, Outcome, Pilot},
     permission::{Permission, Verdict},
 };
@@ -15,7 +14,7 @@ use crate::{
     domain::Region,
     quota::Line,
     tencent::{
-        cos_url,
+        ApiAction, cos_url,
         error::{CallError, Class},
     },
 };
@@ -153,8 +152,13 @@ impl Worker {
 
     async fn fetch(self: &Rc<Self>, ask: &Ask, key: &Key, why: Why) -> Result<UrlsAnswer, Failure> {
         let broker = &self.broker;
-        let bucket = broker.buckets.of(&key.region, Call::DescribeBackupUrl);
+        let upstream = broker.upstreams.of(&key.region);
         let now = broker.clock.monotonic();
+        // Whoever asks for what the probe asks for may wait with it.
+        if !broker.flights.is_in_flight(key) {
+            upstream.check(now).map_err(|open| Failure::Upstream(Arc::new(open.into())))?;
+        }
+        let bucket = upstream.bucket(ApiAction::DescribeBackupUrl);
         let line = ask.asker.line();
         let (passenger, collapsed) = match broker.flights.board(key, bucket, &line, now, ask.asker.deadline) {
             Boarding::Joined(passenger) => (passenger, true),
@@ -181,8 +185,12 @@ impl Worker {
         if failed_lately || broker.flights.is_in_flight(key) {
             return;
         }
-        let bucket = broker.buckets.of(&key.region, Call::DescribeBackupUrl);
         let now = broker.clock.monotonic();
+        let upstream = broker.upstreams.of(&key.region);
+        if upstream.check(now).is_err() {
+            return;
+        }
+        let bucket = upstream.bucket(ApiAction::DescribeBackupUrl);
         let deadline = now + BACKGROUND_DEADLINE;
         if let Boarding::Opened(passenger, pilot) = broker.flights.board(key, bucket, &Line::Background, now, deadline)
         {
@@ -198,7 +206,8 @@ const BACKGROUND_DEADLINE: Duration = Duration::from_secs(30);
 
 async fn fly(worker: Rc<Worker>, key: Key, mut pilot: Pilot<Key, Fetched>) {
     let broker = &worker.broker;
-    let answer = attempt(&mut pilot.fetch, &broker.clock, broker.max_retries, async |grant| {
+    let course = broker.course(&key.region, ApiAction::DescribeBackupUrl);
+    let answer = course.run(&mut pilot.fetch, async |grant| {
         let progress = |progress| note(grant, progress);
         worker.client.describe_backup_url(&key.region, &key.instance, &key.backup, NO_LIMIT, progress).await
     });

@@ -11,7 +11,7 @@ use actix_web::{
 };
 
 use super::{Edge, client_ip::client_ip, context::Context, problem::Problem};
-use crate::{domain::Caller, identity::Denial};
+use crate::domain::Caller;
 
 /// The caller of a request that got past the gate. The same token brings the same allocation for as long as it is known.
 #[derive(Clone, Debug)]
@@ -36,23 +36,18 @@ pub(super) async fn authenticate<B: MessageBody>(
             Ok(next.call(request).await?.map_into_left_body())
         }
         Err(denial) => {
-            let context = request.extensions().get::<Context>().cloned();
-            let context = context.unwrap_or_else(|| Context::of(request.headers()));
-            log(&edge, &context, denial);
+            let context = Context::known(&request);
+            if let Some(suppressed) = edge.refusals_to_log.admit(edge.worker.broker().clock().monotonic()) {
+                tracing::info!(
+                    request_id = context.request_id.as_str(),
+                    trace_id = context.trace_id.as_deref(),
+                    reason = denial.as_str(),
+                    suppressed,
+                    "a request without an acceptable token was refused"
+                );
+            }
             let answer = Problem::from(&denial).respond(&context);
             Ok(request.into_response(answer).map_into_right_body())
         }
-    }
-}
-
-fn log(edge: &Edge, context: &Context, denial: Denial) {
-    if let Some(left_out) = edge.refusals_log.spend(edge.worker.broker().clock().monotonic()) {
-        tracing::info!(
-            request_id = context.request_id.as_str(),
-            trace_id = context.trace_id.as_deref(),
-            reason = denial.as_str(),
-            left_out,
-            "a request without an acceptable token was refused"
-        );
     }
 }

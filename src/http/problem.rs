@@ -142,6 +142,11 @@ impl Problem {
         Self::new(Code::NotAcceptable, "this route answers application/json and text/plain")
     }
 
+    pub(super) fn caller_rate_limited(retry_after: Duration) -> Self {
+        let detail = "you have sent more requests than your quota allows; wait as long as Retry-After says";
+        Self::new(Code::CallerRateLimited, detail).retry_after(retry_after)
+    }
+
     /// The answer. The body carries nothing that the caller did not send or may not read.
     pub(super) fn respond(&self, context: &Context) -> HttpResponse {
         let Parts { code, detail, upstream, retry_after, challenge, allow } = &*self.0;
@@ -208,7 +213,9 @@ impl From<&Denial> for Problem {
 impl From<&Failure> for Problem {
     fn from(failure: &Failure) -> Self {
         match failure {
-            Failure::Forbidden => Self::new(Code::Forbidden, "no policy permits ReadBackupUrls on this instance"),
+            Failure::Forbidden => {
+                Self::new(Code::Forbidden, "the policy does not permit ReadBackupUrls on this instance")
+            }
             Failure::InstanceNotFound => Self::instance_not_found(),
             Failure::QuotaExhausted(refusal) => {
                 let detail = "the upstream's quota cannot serve this call in time; wait as long as Retry-After says";
@@ -232,6 +239,9 @@ impl Problem {
         let mut problem = match error {
             CallError::Timeout => Self::new(Code::UpstreamTimeout, "the upstream did not answer in time"),
             CallError::Refused { class, .. } => Self::refused(*class),
+            CallError::CircuitOpen(open) => {
+                Self::new(Code::Unavailable, open.to_string()).retry_after(open.retry_after)
+            }
             broken => Self::new(Code::UpstreamError, format!("the call to the upstream failed: {broken}")),
         };
         problem.0.upstream = upstream_said(error);

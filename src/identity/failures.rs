@@ -39,8 +39,8 @@ enum Origin {
 
 impl Failures {
     pub(super) fn new(limits: FailureLimits) -> Self {
-        let interval = Duration::from_secs(1) / limits.requests_per_second.max(1);
-        let tolerance = interval * limits.burst.max(1).saturating_sub(1);
+        let interval = Duration::from_secs(1) / limits.requests_per_second.get();
+        let tolerance = interval * (limits.burst.get() - 1);
         Self { interval, tolerance, forgiven_at: Mutex::default() }
     }
 
@@ -88,14 +88,21 @@ impl Origin {
 
 #[cfg(test)]
 mod tests {
-    use std::net::{Ipv4Addr, Ipv6Addr};
+    use std::{
+        net::{Ipv4Addr, Ipv6Addr},
+        num::NonZeroU32,
+    };
 
     use proptest::prelude::*;
 
     use super::*;
     use crate::domain::{Clock, clock::from_unix_seconds};
 
-    const LIMITS: FailureLimits = FailureLimits { requests_per_second: 50, burst: 200 };
+    const fn limits(requests_per_second: u32, burst: u32) -> FailureLimits {
+        let [requests_per_second, burst] = [NonZeroU32::new(requests_per_second), NonZeroU32::new(burst)];
+        FailureLimits { requests_per_second: requests_per_second.unwrap(), burst: burst.unwrap() }
+    }
+
     const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
     const NEIGHBOUR: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2));
 
@@ -105,7 +112,7 @@ mod tests {
 
     #[test]
     fn a_burst_of_failures_is_answered_and_then_as_many_a_second_as_are_allowed() {
-        let (failures, now) = (Failures::new(LIMITS), now());
+        let (failures, now) = (Failures::new(limits(50, 200)), now());
 
         let answered = (0..1000).take_while(|_| failures.pause(CLIENT, now).is_none()).inspect(|_| {
             failures.count(CLIENT, now);
@@ -119,7 +126,7 @@ mod tests {
 
     #[test]
     fn a_limit_of_one_lets_one_through() {
-        let failures = Failures::new(FailureLimits { requests_per_second: 1, burst: 1 });
+        let failures = Failures::new(limits(1, 1));
         let now = now();
 
         let before = failures.pause(CLIENT, now);
@@ -131,8 +138,7 @@ mod tests {
 
     #[test]
     fn a_network_of_ipv6_is_one_address_and_mapped_ipv4_is_ipv4() {
-        let limits = FailureLimits { requests_per_second: 1, burst: 1 };
-        let (failures, now) = (Failures::new(limits), now());
+        let (failures, now) = (Failures::new(limits(1, 1)), now());
         let v6 = |network, host| IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, network, 0, 0, 0, host));
 
         failures.count(v6(1, 1), now);
@@ -145,8 +151,7 @@ mod tests {
 
     #[test]
     fn memory_has_an_end_and_those_beyond_it_share_a_count() {
-        let limits = FailureLimits { requests_per_second: 1, burst: 1 };
-        let (failures, now) = (Failures::new(limits), now());
+        let (failures, now) = (Failures::new(limits(1, 1)), now());
         let stranger = |number: u32| IpAddr::V4(Ipv4Addr::from_bits(number));
 
         for number in 0..MOST_ADDRESSES as u32 + 1000 {
@@ -165,8 +170,7 @@ mod tests {
         /// Whatever comes when, an address is answered at most `burst` failures and `rate` more for each second.
         #[test]
         fn no_address_gets_more_than_burst_and_rate(gaps_ms in prop::collection::vec(0_u64..50, 1..600)) {
-            let limits = FailureLimits { requests_per_second: 20, burst: 10 };
-            let failures = Failures::new(limits);
+            let failures = Failures::new(limits(20, 10));
             let start = now();
             let mut now = start;
             let mut answered = 0_u32;
@@ -177,7 +181,7 @@ mod tests {
                     answered += 1;
                 }
             }
-            let most = f64::from(limits.burst) + 20.0 * (now - start).as_secs_f64();
+            let most = 10.0 + 20.0 * (now - start).as_secs_f64();
             prop_assert!(f64::from(answered) <= most + 1.0);
         }
     }

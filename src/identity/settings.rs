@@ -2,7 +2,7 @@
 //!
 //! No value here is a secret: secrets stand in files that are named here and read where they are used.
 
-use std::{net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{net::IpAddr, num::NonZeroU32, path::PathBuf, sync::Arc, time::Duration};
 
 use awc::http::Uri;
 
@@ -32,10 +32,10 @@ pub struct Settings {
 /// How many failed authentications of one client address are answered before its unknown tokens are turned away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FailureLimits {
-    /// Failures a second in the long run; at least one.
-    pub requests_per_second: u32,
-    /// Failures at once; at least one.
-    pub burst: u32,
+    /// Failures a second in the long run.
+    pub requests_per_second: NonZeroU32,
+    /// Failures at once.
+    pub burst: NonZeroU32,
 }
 
 /// One `[[auth.issuers]]`.

@@ -1,6 +1,7 @@
 //! Keys, key sets and tokens for the tests of this room: real signatures, over whatever a test wants signed.
 
 use std::{
+    num::NonZeroU32,
     sync::{Arc, LazyLock},
     time::{Duration, SystemTime},
 };
@@ -197,7 +198,10 @@ pub(super) fn settings(issuers: Vec<IssuerSettings>) -> Settings {
         jwks_cooldown: Duration::from_secs(10),
         jwks_max_stale: Duration::from_secs(86_400),
         revoked_file: None,
-        failed_auth: FailureLimits { requests_per_second: 50, burst: 200 },
+        failed_auth: FailureLimits {
+            requests_per_second: NonZeroU32::new(50).unwrap(),
+            burst: NonZeroU32::new(200).unwrap(),
+        },
         issuers,
     }
 }

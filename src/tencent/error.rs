@@ -4,6 +4,8 @@
 
 use std::{fmt, io, sync::Arc, time::Duration};
 
+use super::breaker::CircuitOpen;
+
 /// The longest part of the vendor's message that is kept, in characters.
 const MESSAGE_LIMIT: usize = 400;
 
@@ -101,6 +103,9 @@ pub enum CallError {
     /// The answer cannot be used.
     #[error("the upstream's answer cannot be used: {0}")]
     Malformed(Defect),
+    /// Nothing was called: the endpoint failed so often that it is left alone for a moment.
+    #[error(transparent)]
+    CircuitOpen(#[from] CircuitOpen),
 }
 
 /// What a code means, by the contract's table of errors.
@@ -145,6 +150,15 @@ impl CallError {
         }
     }
 
+    /// Whether the upstream was not there, as against an answer that somebody will not like.
+    pub fn is_outage(&self) -> bool {
+        match self {
+            Self::Connect(_) | Self::Dropped | Self::Timeout => true,
+            Self::Status(status) => (500..=599).contains(status),
+            Self::Refused { .. } | Self::Malformed(_) | Self::CircuitOpen(_) => false,
+        }
+    }
+
     /// Whether the same call may succeed if it is made again soon. Every call of this room is a read, so making it
     /// twice does no harm.
     ///
@@ -167,7 +181,7 @@ impl CallError {
                 matches!(family, "InternalError" | "ServiceUnavailable")
                     || code.as_str() == "FailedOperation.SystemError"
             }
-            Self::Refused { .. } => false,
+            Self::Refused { .. } | Self::CircuitOpen(_) => false,
         }
     }
 

@@ -10,6 +10,8 @@ mod harness;
 mod callers;
 mod edge;
 mod failures;
+mod fairness;
+mod freshness;
 mod load;
 mod main_job;
 mod process;

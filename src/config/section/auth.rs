@@ -1,6 +1,6 @@
 //! `[auth]` and its issuers.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{num::NonZeroU32, path::PathBuf, sync::Arc};
 
 use crate::{
     config::field::{Field, Refused, all, refuse_repeats},
@@ -36,7 +36,9 @@ pub(super) fn read(auth: &Field<'_>, failed_auth: &Field<'_>) -> Result<Settings
 fn failure_limits(section: &Field<'_>) -> Result<FailureLimits, Refused> {
     let requests_per_second = section.at("requests_per_second").number();
     let burst = section.at("burst").number();
-    Ok(FailureLimits { requests_per_second: requests_per_second?, burst: burst? })
+    // The table's bounds begin at one.
+    let at_least_one = |number| NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN);
+    Ok(FailureLimits { requests_per_second: at_least_one(requests_per_second?), burst: at_least_one(burst?) })
 }
 
 fn issuer(issuer: &Field<'_>) -> Result<IssuerSettings, Refused> {

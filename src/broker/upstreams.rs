@@ -1,0 +1,92 @@
+//! The endpoints that can be called: each with its circuit breaker, and a bucket for each action.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Instant,
+};
+
+use crate::{
+    domain::{Clock, Region},
+    quota::{Bucket, Driver, Limits},
+    tencent::{
+        ApiAction,
+        breaker::{Breaker, CircuitOpen},
+        endpoint::Endpoints,
+        error::CallError,
+    },
+};
+
+/// Every endpoint, made at the start: the set is closed, so a request looks up and never creates.
+pub(super) struct Upstreams {
+    /// Regions that share an endpoint share its breaker and its buckets.
+    by_region: HashMap<Region, Arc<Upstream>>,
+}
+
+/// One endpoint.
+pub(super) struct Upstream {
+    breaker: Mutex<Breaker>,
+    buckets: [(ApiAction, Bucket); ApiAction::ALL.len()],
+}
+
+impl Upstreams {
+    /// The endpoints of `regions`, and what must run for their buckets to be served.
+    pub(super) fn new(endpoints: &Endpoints, regions: &[Region], limits: Limits, clock: &Clock) -> (Self, Vec<Driver>) {
+        let mut drivers = Vec::new();
+        let mut by_endpoint = HashMap::new();
+        let by_region = regions.iter().map(|region| {
+            let upstream = by_endpoint.entry(endpoints.of(region)).or_insert_with(|| {
+                let buckets = ApiAction::ALL.map(|action| {
+                    let (bucket, driver) = Bucket::new(limits, clock.clone());
+                    drivers.push(driver);
+                    (action, bucket)
+                });
+                Arc::new(Upstream { breaker: Mutex::default(), buckets })
+            });
+            (region.clone(), Arc::clone(upstream))
+        });
+        (Self { by_region: by_region.collect() }, drivers)
+    }
+
+    /// The endpoint that answers for `region`.
+    pub(super) fn of(&self, region: &Region) -> &Upstream {
+        self.by_region.get(region).expect("only configured regions get past the edge")
+    }
+}
+
+impl Upstream {
+    /// The bucket that calls of `action` draw on.
+    pub(super) fn bucket(&self, action: ApiAction) -> &Bucket {
+        let bucket = self.buckets.iter().find(|(of, _)| *of == action);
+        &bucket.expect("there is a bucket for every action").1
+    }
+
+    /// Whether a call could go through at `now`; asked before anybody stands in line for it.
+    pub(super) fn check(&self, now: Instant) -> Result<(), CircuitOpen> {
+        self.breaker().check(now)
+    }
+
+    /// Lets a call through at `now`, as the probe where the circuit was open.
+    pub(super) fn enter(&self, now: Instant) -> Result<(), CircuitOpen> {
+        self.breaker().enter(now)
+    }
+
+    /// Learns from what came of a call that was let through.
+    pub(super) fn learn(&self, failure: Option<&CallError>, now: Instant) {
+        let mut breaker = self.breaker();
+        let was_open = breaker.is_open();
+        match failure {
+            Some(error) if error.is_outage() => breaker.failed(now),
+            _ => breaker.answered(),
+        }
+        match (was_open, breaker.is_open()) {
+            (false, true) => tracing::error!("the upstream failed repeatedly; the circuit opens"),
+            (true, false) => tracing::info!("the upstream answers again; the circuit closes"),
+            _ => {}
+        }
+    }
+
+    fn breaker(&self) -> MutexGuard<'_, Breaker> {
+        self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
