@@ -4,6 +4,7 @@
 //! header; what it returns says what happened, and the edge says it to the caller.
 
 mod attempts;
+mod decisions;
 mod document;
 mod flights;
 mod permission;
@@ -34,7 +35,7 @@ use crate::{
 
 /// What all workers share.
 pub struct Broker {
-    policies: ArcSwap<Policies>,
+    policies: ArcSwap<decisions::InForce>,
     regions: regions::Regions,
     region_names: Vec<Region>,
     upstreams: upstreams::Upstreams,
@@ -144,7 +145,7 @@ impl Broker {
     ) -> (Arc<Self>, Vec<Driver>) {
         let (upstreams, drivers) = upstreams::Upstreams::new(&settings.endpoints, &settings.regions, limits, &clock);
         let broker = Self {
-            policies: ArcSwap::from_pointee(policies),
+            policies: ArcSwap::from_pointee(decisions::InForce::new(policies)),
             regions: regions::Regions::new(&settings.regions, rules.list_ttl),
             region_names: settings.regions.clone(),
             upstreams,
@@ -159,6 +160,11 @@ impl Broker {
             clock,
         };
         (Arc::new(broker), drivers)
+    }
+
+    /// Puts other policies in force; what those before them said is forgotten with them.
+    pub fn replace_policies(&self, policies: Policies) {
+        self.policies.store(Arc::new(decisions::InForce::new(policies)));
     }
 
     /// The configured region of that name.

@@ -7,6 +7,7 @@
 
 mod harness;
 
+mod callers;
 mod edge;
 mod failures;
 mod fairness;
