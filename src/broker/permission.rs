@@ -2,11 +2,23 @@
 
 use std::sync::Arc;
 
-use super::{Ask, Broker};
+use super::{Asker, Broker};
 use crate::{
-    domain::{Action, Region},
-    policy,
+    domain::{Action, InstanceId, Network, Region},
+    policy::{self, Policies},
 };
+
+/// What a caller wants of one instance.
+#[derive(Clone, Copy)]
+pub(super) struct Wish<'a> {
+    pub(super) asker: &'a Asker,
+    pub(super) action: Action,
+    pub(super) instance: &'a InstanceId,
+    /// The region, where the caller named one.
+    pub(super) region: Option<&'a Region>,
+    /// Only reading URLs has to do with it.
+    pub(super) network: Network,
+}
 
 /// Where the caller may go on.
 pub(super) enum Permission {
@@ -29,23 +41,24 @@ impl Broker {
     ///
     /// A region that the caller names must be allowed, and so must the one that we know the instance to be in: a
     /// permit for one region opens no instance of another. Without a name every configured region is asked for.
-    pub(super) fn permission(&self, ask: &Ask) -> Verdict {
-        let known = self.regions.known(&ask.instance);
+    pub(super) fn permission(&self, wish: &Wish<'_>) -> Verdict {
+        let known = self.regions.known(wish.instance);
+        let in_force = self.policies.load();
         let mut policies = Vec::new();
-        let permission = match (&ask.region, known) {
+        let permission = match (wish.region, known) {
             (Some(named), known) => {
                 let elsewhere = known.filter(|known| known != named);
                 let mut regions = std::iter::once(named).chain(&elsewhere);
-                let allowed = regions.all(|region| self.allows(ask, region, &mut policies));
+                let allowed = regions.all(|region| allows(&in_force, wish, region, &mut policies));
                 if allowed { Permission::In(named.clone()) } else { Permission::Denied }
             }
-            (None, Some(known)) if self.allows(ask, &known, &mut policies) => Permission::In(known),
+            (None, Some(known)) if allows(&in_force, wish, &known, &mut policies) => Permission::In(known),
             (None, _) => {
                 policies.clear();
                 let allowed: Vec<_> = self
                     .region_names
                     .iter()
-                    .filter(|region| self.allows(ask, region, &mut policies))
+                    .filter(|region| allows(&in_force, wish, region, &mut policies))
                     .cloned()
                     .collect();
                 if allowed.is_empty() { Permission::Denied } else { Permission::Search(allowed) }
@@ -55,21 +68,27 @@ impl Broker {
         policies.dedup();
         Verdict { permission, policies }
     }
+}
 
-    fn allows(&self, ask: &Ask, region: &Region, policies: &mut Vec<Arc<str>>) -> bool {
-        let decision = self.policies.load().decide(&policy::Request {
-            principal: &ask.asker.principal,
-            action: Action::ReadBackupUrls,
-            instance: &ask.instance,
-            region,
-            network: ask.network,
-            client_ip: ask.asker.client_ip,
-            reason: &ask.asker.reason,
-        });
-        if !decision.failed.is_empty() {
-            tracing::error!(policies = ?decision.failed, "a policy failed to evaluate, so the request was denied");
-        }
-        policies.extend(decision.policies);
-        decision.allowed
+/// Asks the policies in force about one region, and adds those that decided.
+pub(super) fn allows(
+    in_force: &Policies,
+    wish: &Wish<'_>,
+    region: &Region,
+    policies: &mut impl Extend<Arc<str>>,
+) -> bool {
+    let decision = in_force.decide(&policy::Request {
+        principal: &wish.asker.principal,
+        action: wish.action,
+        instance: wish.instance,
+        region,
+        network: wish.network,
+        client_ip: wish.asker.client_ip,
+        reason: &wish.asker.reason,
+    });
+    if !decision.failed.is_empty() {
+        tracing::error!(policies = ?decision.failed, "a policy failed to evaluate, so the request was denied");
     }
+    policies.extend(decision.policies);
+    decision.allowed
 }

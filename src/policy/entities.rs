@@ -42,6 +42,36 @@ impl Principal {
         let alone = Entities::from_entities([user], None).expect("one entity has no double and no cycle");
         Self { uid, alone }
     }
+
+    /// The id in policies.
+    pub(super) fn uid(&self) -> &EntityUid {
+        &self.uid
+    }
+
+    /// Whether a policy that says `principal in` this speaks of it.
+    pub(super) fn is_in(&self, group: &EntityUid) -> bool {
+        self.uid == *group || self.alone.is_ancestor_of(group, &self.uid)
+    }
+}
+
+/// The id of an action in policies.
+pub(super) fn action_uid(action: Action) -> &'static EntityUid {
+    WORDS.action(action)
+}
+
+/// The id of a region in policies.
+pub(super) fn region_uid(region: &Region) -> EntityUid {
+    entity_uid(&WORDS.region, region.as_str())
+}
+
+/// The type of regions in policies.
+pub(super) fn region_type() -> &'static EntityTypeName {
+    &WORDS.region
+}
+
+/// The type of instances in policies.
+pub(super) fn instance_type() -> &'static EntityTypeName {
+    &WORDS.instance
 }
 
 /// The question in Cedar's terms.
@@ -69,8 +99,7 @@ pub(super) fn store(request: &Request<'_>) -> Entities {
 }
 
 fn instance(id: &InstanceId, region: &Region) -> Entity {
-    let region = entity_uid(&WORDS.region, region.as_str());
-    Entity::new_no_attrs(entity_uid(&WORDS.instance, id.as_str()), HashSet::from([region]))
+    Entity::new_no_attrs(entity_uid(&WORDS.instance, id.as_str()), HashSet::from([region_uid(region)]))
 }
 
 fn context(request: &Request<'_>) -> Context {

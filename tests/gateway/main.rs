@@ -9,6 +9,8 @@ mod harness;
 
 mod edge;
 mod failures;
+mod files;
+mod lists;
 mod load;
 mod main_job;
 mod process;
