@@ -39,6 +39,8 @@ pub struct Config {
     pub tencent: tencent::Settings,
     /// `[rate_limit]`
     pub rate_limit: quota::Limits,
+    /// `[rate_limit.per_caller]`
+    pub per_caller: quota::CallerLimits,
     /// `[cache]`
     pub cache: cache::Rules,
     /// `[audit]`

@@ -6,9 +6,11 @@ pub mod caller;
 pub mod clock;
 pub mod ids;
 pub mod network;
+pub mod throttle;
 pub mod units;
 
 pub use caller::{Action, Caller};
 pub use clock::Clock;
 pub use ids::{BackupId, InstanceId, Region, RequestId};
 pub use network::Network;
+pub use throttle::Throttle;

@@ -6,6 +6,7 @@ mod accept;
 mod authenticate;
 mod backups;
 mod cache_status;
+mod caller_quota;
 mod client_ip;
 mod context;
 mod edge;
@@ -33,6 +34,7 @@ pub fn public(config: &mut web::ServiceConfig) {
         .service(ops::healthz())
         .service(
             web::scope("/instances")
+                .wrap(from_fn(caller_quota::count))
                 .wrap(from_fn(authenticate::authenticate))
                 .service(urls::resource())
                 .service(files::resource())

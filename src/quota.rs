@@ -2,12 +2,14 @@
 //!
 //! One bucket per account, endpoint and action. It never calls the upstream; it says when somebody else may.
 
+pub mod caller;
 pub mod fair_queue;
 pub mod local;
 pub mod window;
 
 use std::time::Duration;
 
+pub use caller::{Allowance, CallerLimits, CallerQuota, Exhausted};
 pub use fair_queue::Line;
 pub use local::{Abandoned, Bucket, Driver, Fetch, FetchHandle, Grant, Place, Refusal, RefusalReason, Standing};
 

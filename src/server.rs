@@ -17,12 +17,12 @@ use crate::{
     audit::{self, Audit},
     broker::{Broker, Worker},
     cache,
-    domain::Clock,
+    domain::{Clock, Throttle},
     http::{self, Edge, Health},
     identity::{self, Identity},
     outbound::{RootsError, TlsRoots},
     policy::{self, Policies, PolicyErrors},
-    quota,
+    quota::{self, CallerQuota},
     telemetry::{self, TelemetryError},
     tencent::{
         self,
@@ -63,6 +63,8 @@ pub struct Setup {
     pub tencent: tencent::Settings,
     /// Its quota.
     pub rate_limit: quota::Limits,
+    /// Each caller's own quota.
+    pub per_caller: quota::CallerLimits,
     /// What is kept, and for how long.
     pub cache: cache::Rules,
     /// The record of decisions.
@@ -92,6 +94,12 @@ enum StartError {
 
 /// How often a file of credentials is looked at. Kubernetes swaps mounted secrets without a signal.
 const CREDENTIALS_TICK: Duration = Duration::from_secs(1);
+
+/// How often callers that have been idle are forgotten. What they cost until then is a few dozen bytes each.
+const IDLE_CALLERS_TICK: Duration = Duration::from_secs(60);
+
+/// Log lines a second and worker for requests that are refused before policy: strangers cause them.
+const REFUSALS_LOGGED_PER_SECOND: u32 = 5;
 
 /// Serves until a signal ends it. Exit code 0 after a complete drain, 1 where a second signal cut it short, 2 where
 /// it did not start.
@@ -140,6 +148,7 @@ fn start(setup: Setup) -> Result<Gateway, StartError> {
     let tencent = Arc::new(setup.tencent);
     let (broker, drivers) = Broker::new(&tencent, setup.rate_limit, setup.cache, policies, audit, clock.clone());
     let (identity, refresher) = Identity::new(setup.auth, roots.clone(), clock.clone());
+    let caller_quota = Arc::new(CallerQuota::new(setup.per_caller, clock.clone()));
     let health = Arc::new(Health::new(Arc::clone(&broker), Arc::clone(&identity)));
 
     let workers = match setup.server.workers {
@@ -149,11 +158,14 @@ fn start(setup: Setup) -> Result<Gateway, StartError> {
     let trusted_proxies: Arc<[_]> = setup.server.trusted_proxies.into();
     let edge = {
         let (health, credentials) = (Arc::clone(&health), Arc::clone(&credentials));
+        let caller_quota = Arc::clone(&caller_quota);
         move || {
             let client = Client::new(Arc::clone(&tencent), &roots, Arc::clone(&credentials), clock.clone());
             Rc::new(Edge {
                 worker: Rc::new(Worker::new(Arc::clone(&broker), client)),
                 identity: Arc::clone(&identity),
+                caller_quota: Arc::clone(&caller_quota),
+                refusals_to_log: Throttle::new(REFUSALS_LOGGED_PER_SECOND),
                 health: Arc::clone(&health),
                 trusted_proxies: Arc::clone(&trusted_proxies),
                 request_timeout: setup.server.request_timeout,
@@ -184,6 +196,7 @@ fn start(setup: Setup) -> Result<Gateway, StartError> {
     }
     rt::spawn(refresher.run());
     rt::spawn(watch_credentials(credentials));
+    rt::spawn(forget_idle_callers(caller_quota));
     let public_address = public.addrs().first().copied().unwrap_or(listen);
     let admin_address = admin.addrs().first().copied().unwrap_or(admin_listen);
     tracing::info!(%public_address, %admin_address, workers, version = env!("CARGO_PKG_VERSION"), "listening");
@@ -251,6 +264,15 @@ impl Signals {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",
         }
+    }
+}
+
+async fn forget_idle_callers(callers: Arc<CallerQuota>) {
+    let mut tick = interval(IDLE_CALLERS_TICK);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        callers.forget_the_idle();
     }
 }
 

@@ -37,13 +37,18 @@ pub enum TelemetryError {
     Twice(#[from] tracing_subscriber::util::TryInitError),
 }
 
+/// A bare `info` means what the gateway has to say; the web server's own account of its start is left out.
+fn filter(level: &str) -> String {
+    if level.eq_ignore_ascii_case("info") { format!("{level},actix_server=warn") } else { level.to_owned() }
+}
+
 /// Starts logging for the whole process.
 ///
 /// # Errors
 ///
 /// When the level is no filter, or logging was started before.
 pub fn start(settings: &Settings) -> Result<(), TelemetryError> {
-    let filter = EnvFilter::try_new(&settings.level)?;
+    let filter = EnvFilter::try_new(filter(&settings.level))?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     let as_json = match settings.format {
         Format::Auto => !io::stderr().is_terminal(),
@@ -56,4 +61,17 @@ pub fn start(settings: &Settings) -> Result<(), TelemetryError> {
         builder.with_ansi(io::stderr().is_terminal()).finish().try_init()?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bare_info_leaves_out_the_web_servers_start_and_nothing_else_is_changed() {
+        assert_eq!(filter("info"), "info,actix_server=warn");
+        for level in ["debug", "warn", "info,actix_server=info"] {
+            assert_eq!(filter(level), level);
+        }
+    }
 }

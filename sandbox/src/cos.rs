@@ -2,8 +2,8 @@
 //!
 //! Pure. HMAC-SHA1 as in the official COS SDK for Python 1.9.44 (`cos_auth.py`); the vectors come from it.
 
-use hmac::{Hmac, KeyInit, Mac};
-use sha1::{Digest, Sha1};
+use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
+use aws_lc_rs::hmac::{self, HMAC_SHA1_FOR_LEGACY_USE_ONLY};
 
 use crate::settings::UrlForm;
 use crate::text::{hex, percent_decode, percent_encode};
@@ -120,13 +120,13 @@ fn http_string(method: &str, path: &str, parameters: &str, headers: &str) -> Str
 
 fn signature(key: &str, key_time: &str, sign_time: &str, http_string: &str) -> String {
     let sign_key = hmac_sha1(key, key_time);
-    hmac_sha1(&sign_key, &format!("sha1\n{sign_time}\n{}\n", hex(&Sha1::digest(http_string))))
+    let digest = hex(digest(&SHA1_FOR_LEGACY_USE_ONLY, http_string.as_bytes()).as_ref());
+    hmac_sha1(&sign_key, &format!("sha1\n{sign_time}\n{digest}\n"))
 }
 
 fn hmac_sha1(key: &str, message: &str) -> String {
-    let mut mac = Hmac::<Sha1>::new_from_slice(key.as_bytes()).expect("HMAC takes a key of any length");
-    mac.update(message.as_bytes());
-    hex(&mac.finalize().into_bytes())
+    let key = hmac::Key::new(HMAC_SHA1_FOR_LEGACY_USE_ONLY, key.as_bytes());
+    hex(hmac::sign(&key, message.as_bytes()).as_ref())
 }
 
 /// Splits on `&` only: a bare `;` belongs to the time spans. Values are decoded once.

@@ -1,10 +1,10 @@
 //! TC3-HMAC-SHA256 from the side of the cloud: checks a signature that somebody else made.
 //!
-//! Pure: the time and the keys are arguments. It shares no line with the gateway's signer, so a bug there is not
-//! mirrored here. Rules: vendor document 1278/46710 and the official Python SDK 3.1.195.
+//! Pure: the time and the keys are arguments. It shares no line with the gateway's signer, not even the hash, so a
+//! bug there is not mirrored here. Rules: vendor document 1278/46710 and the official Python SDK 3.1.195.
 
-use hmac::{Hmac, KeyInit, Mac};
-use sha2::{Digest, Sha256};
+use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::hmac::{self, HMAC_SHA256};
 
 use crate::api::ApiError;
 use crate::http::Head;
@@ -142,14 +142,14 @@ fn canonical_request(head: &Head, signed_headers: &[&str], body: &[u8]) -> Resul
         Some(UNSIGNED_PAYLOAD) => UNSIGNED_PAYLOAD.as_bytes(),
         _ => body,
     };
-    let hash = hex(&Sha256::digest(payload));
+    let hash = hex(digest(&SHA256, payload).as_ref());
     // A GET carries its parameters in the query, a POST in the body; the path is always `/`.
     let query = if head.method() == "GET" { head.query() } else { "" };
     Ok(format!("{}\n/\n{query}\n{headers}\n{}\n{hash}", head.method(), signed_headers.join(";")))
 }
 
 fn string_to_sign(timestamp: i64, scope: &str, canonical_request: &str) -> String {
-    format!("{ALGORITHM}\n{timestamp}\n{scope}\n{}", hex(&Sha256::digest(canonical_request)))
+    format!("{ALGORITHM}\n{timestamp}\n{scope}\n{}", hex(digest(&SHA256, canonical_request.as_bytes()).as_ref()))
 }
 
 fn signature(secret_key: &str, date: &str, service: &str, string_to_sign: &str) -> String {
@@ -160,9 +160,7 @@ fn signature(secret_key: &str, date: &str, service: &str, string_to_sign: &str) 
 }
 
 fn hmac(key: &[u8], message: &str) -> Vec<u8> {
-    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes a key of any length");
-    mac.update(message.as_bytes());
-    mac.finalize().into_bytes().to_vec()
+    hmac::sign(&hmac::Key::new(HMAC_SHA256, key), message.as_bytes()).as_ref().to_vec()
 }
 
 /// The one value of a header; `None` when it is absent, an error when it stands twice.

@@ -29,7 +29,8 @@ pub struct Document {
 }
 
 impl Document {
-    pub(super) fn new(
+    /// A document of `urls` that came at `fetched_at`, with nothing rendered yet.
+    pub fn new(
         instance: InstanceId,
         backup: BackupId,
         region: Region,

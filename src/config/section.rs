@@ -22,6 +22,7 @@ pub(super) fn read(root: &Table, notes: &Notes) -> Result<Config, Refused> {
     let policy = rules::policy(&at("policy"));
     let tencent = tencent::read(&at("tencent"));
     let rate_limit = rules::rate_limit(&at("rate_limit"));
+    let per_caller = rules::per_caller(&at("rate_limit").at("per_caller"));
     let cache = rules::cache(&at("cache"));
     let audit = rules::audit(&at("audit"));
     let log = rules::log(&at("log"));
@@ -31,6 +32,7 @@ pub(super) fn read(root: &Table, notes: &Notes) -> Result<Config, Refused> {
         policy: policy?,
         tencent: tencent?,
         rate_limit: rate_limit?,
+        per_caller: per_caller?,
         cache: cache?,
         audit: audit?,
         log: log?,

@@ -37,14 +37,16 @@ pub(super) async fn authenticate<B: MessageBody>(
             Ok(next.call(request).await?.map_into_left_body())
         }
         Err(denial) => {
-            let context = request.extensions().get::<Context>().cloned();
-            let context = context.unwrap_or_else(|| Context::of(request.headers()));
-            tracing::info!(
-                request_id = context.request_id.as_str(),
-                trace_id = context.trace_id.as_deref(),
-                reason = denial.as_str(),
-                "a request without an acceptable token was refused"
-            );
+            let context = Context::known(&request);
+            if let Some(suppressed) = edge.refusals_to_log.admit(edge.worker.broker().clock().monotonic()) {
+                tracing::info!(
+                    request_id = context.request_id.as_str(),
+                    trace_id = context.trace_id.as_deref(),
+                    reason = denial.as_str(),
+                    suppressed,
+                    "a request without an acceptable token was refused"
+                );
+            }
             let answer = Problem::from(&denial).respond(&context);
             Ok(request.into_response(answer).map_into_right_body())
         }

@@ -7,7 +7,7 @@ use std::{
 
 use actix_web::{
     Error, FromRequest, HttpMessage as _, HttpRequest,
-    dev::Payload,
+    dev::{Payload, ServiceRequest},
     http::header::{HeaderMap, HeaderName},
 };
 
@@ -26,6 +26,12 @@ pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-i
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 impl Context {
+    /// The context that the outermost layer gave the request.
+    pub(super) fn known(request: &ServiceRequest) -> Self {
+        let known = request.extensions().get::<Self>().cloned();
+        known.unwrap_or_else(|| Self::of(request.headers()))
+    }
+
     /// The caller's own id where it is one, else a new one.
     pub(super) fn of(headers: &HeaderMap) -> Self {
         let sent = headers.get(X_REQUEST_ID).and_then(|value| value.to_str().ok());

@@ -49,6 +49,7 @@ pub(super) enum Code {
     NotAcceptable,
     UnsupportedByInstance,
     BackupNotReady,
+    CallerRateLimited,
     UpstreamRateLimited,
     UpstreamError,
     UpstreamDenied,
@@ -97,6 +98,9 @@ impl Code {
                 (StatusCode::CONFLICT, "unsupported_by_instance", "The instance does not support this")
             }
             Self::BackupNotReady => (StatusCode::CONFLICT, "backup_not_ready", "The backup is not ready"),
+            Self::CallerRateLimited => {
+                (StatusCode::TOO_MANY_REQUESTS, "caller_rate_limited", "The caller's own quota is exhausted")
+            }
             Self::UpstreamRateLimited => {
                 (StatusCode::TOO_MANY_REQUESTS, "upstream_rate_limited", "The upstream's quota is exhausted")
             }
@@ -137,6 +141,11 @@ impl Problem {
 
     pub(super) fn not_acceptable(offer: &str) -> Self {
         Self::new(Code::NotAcceptable, format!("this route answers {offer}"))
+    }
+
+    pub(super) fn caller_rate_limited(retry_after: Duration) -> Self {
+        let detail = "you have sent more requests than your quota allows; wait as long as Retry-After says";
+        Self::new(Code::CallerRateLimited, detail).retry_after(retry_after)
     }
 
     /// The answer. The body carries nothing that the caller did not send or may not read.
@@ -201,7 +210,7 @@ impl Problem {
     pub(super) fn of(failure: &Failure, action: Action) -> Self {
         match failure {
             Failure::Forbidden => {
-                Self::new(Code::Forbidden, format!("no policy permits {} on this instance", action.as_str()))
+                Self::new(Code::Forbidden, format!("the policy does not permit {} on this instance", action.as_str()))
             }
             Failure::InstanceNotFound => Self::instance_not_found(),
             Failure::NoNormalBackup => {

@@ -81,3 +81,54 @@ impl<'a> File<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{
+        domain::{BackupId, Clock, InstanceId, Region, clock::from_unix_seconds},
+        tencent::{cos_url, wire},
+    };
+
+    /// The vendor's published sample, as it came in the second in which the first of its URLs begins.
+    fn sample() -> Document {
+        let clock = Clock::manual(from_unix_seconds(1_551_952_863));
+        let answer = include_bytes!("../../tests/vectors/describe-backup-url-sample.json");
+        let urls = wire::backup_urls(answer).unwrap();
+        let expires_at = cos_url::expires_at(&urls.files, clock.wall(), Duration::from_secs(60));
+        Document::new(
+            InstanceId::try_from("crs-4y9t57vt").unwrap(),
+            BackupId::try_from("678362566696298532848117").unwrap(),
+            Region::try_from("ap-chengdu").unwrap(),
+            urls,
+            clock.wall(),
+            expires_at,
+        )
+    }
+
+    #[test]
+    fn the_published_sample_becomes_five_files_that_end_at_16_02_03() {
+        let body: serde_json::Value = serde_json::from_slice(&body(&sample(), Format::Json, Network::Both)).unwrap();
+
+        assert_eq!(body["files"].as_array().map(Vec::len), Some(5));
+        assert_eq!(body["expires_at"], "2019-03-07T16:02:03Z");
+        assert_eq!(body["fetched_at"], "2019-03-07T10:01:03Z");
+        assert_eq!(body["upstream_request_id"], "f1b5aabe-806a-4886-b839-9907baa24c85");
+        assert_eq!(body["files"][0]["size_bytes"], serde_json::Value::Null);
+    }
+
+    #[test]
+    fn urls_leave_byte_for_byte_in_the_upstreams_order() {
+        let sample = sample();
+
+        let text = body(&sample, Format::Text, Network::Inner);
+
+        let lines: Vec<_> = std::str::from_utf8(&text).unwrap().lines().collect();
+        let source = include_str!("../../tests/vectors/describe-backup-url-sample.json");
+        assert_eq!(lines.len(), 5);
+        assert!(lines.iter().all(|line| source.contains(&format!("\"{line}\""))));
+        assert!(lines[0].contains("-ignore-1-ignore.rdb") && lines[4].contains("-ignore-5-ignore.rdb"));
+    }
+}

@@ -21,8 +21,9 @@ const REFUSAL_PAUSE: Duration = Duration::from_secs(1);
 /// How long a rate of nothing would take to grow to the full one; a halved rate is back after half of it.
 const RECOVERY: Duration = Duration::from_secs(10);
 
-/// One of how many observations the estimates of a token's absence follow; a burst of 20 turns them over twice.
-const ESTIMATE_WEIGHT: u32 = 8;
+/// How many absences are remembered to foresee the next ones: as many as a full bucket has in three seconds, which is
+/// how far ahead anybody is told to wait.
+const REMEMBERED: usize = 60;
 
 /// Whether anybody else waits, which decides how a grant may follow the one before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,10 +83,10 @@ pub struct Window {
     /// Before this moment no spaced grant is due.
     next_turn: Option<Instant>,
     brake: Option<Brake>,
-    /// How long a token is usually away on an open connection, from grant to return.
-    usual_absence: Duration,
-    /// The same where the connection has to be opened first.
-    usual_opening_absence: Duration,
+    /// How long tokens were away of late, from grant to return, on an open connection.
+    absences: Recent,
+    /// The same where the connection had to be opened first.
+    opening_absences: Recent,
 }
 
 impl Window {
@@ -100,21 +101,20 @@ impl Window {
             returning: BTreeSet::new(),
             next_turn: None,
             brake: None,
-            usual_absence: SECOND + guard / 2,
-            usual_opening_absence: SECOND + guard,
+            absences: Recent::new(SECOND + guard / 2),
+            opening_absences: Recent::new(SECOND + guard),
         }
     }
 
     /// Takes a token, where one is free and the pace allows it.
     pub fn grant(&mut self, pace: Pace, now: Instant) -> Option<Token> {
         self.collect(now);
-        let rate_is_full = self.share_of_rate(now) >= 1.0;
-        if rate_is_full {
-            self.brake = None;
+        if self.share_of_rate(now) >= 1.0 {
+            self.brake = self.brake.filter(|brake| now < brake.paused_until);
         }
         let free_since = self.free.front()?.0;
         let due_at = match pace {
-            Pace::AtOnce if rate_is_full => now,
+            Pace::AtOnce if self.brake.is_none() => now,
             Pace::AtOnce => self.turn_after(now),
             Pace::Spaced => self.turn_after(free_since),
         };
@@ -165,11 +165,11 @@ impl Window {
             Some(Whereabouts::Unsent) => self.send_away(token.index, back_at, true),
             Some(Whereabouts::Away { back_at: known, answered: false }) => {
                 let back_at = known.min(back_at);
-                follow(&mut self.usual_absence, back_at.saturating_duration_since(token.granted_at));
+                self.absences.add(back_at.saturating_duration_since(token.granted_at));
                 self.send_away(token.index, back_at, true);
             }
             Some(Whereabouts::Opening) => {
-                follow(&mut self.usual_opening_absence, back_at.saturating_duration_since(token.granted_at));
+                self.opening_absences.add(back_at.saturating_duration_since(token.granted_at));
                 self.send_away(token.index, back_at, true);
             }
             _ => {}
@@ -207,17 +207,19 @@ impl Window {
 
     /// How long somebody would wait who has `grants_before` others before them.
     ///
-    /// An estimate in one respect: how long the upstream will take to answer is what it usually took.
+    /// An estimate in one respect: the upstream is taken to answer as it did of late. Its last answers are played
+    /// again one by one, for with their mean alone the wait would come out short: a late token holds up the next in
+    /// line, an early one gains nothing.
     pub fn expected_wait(&self, grants_before: usize, now: Instant) -> Duration {
         let mut back: BinaryHeap<Reverse<Instant>> =
             self.slots.iter().map(|slot| Reverse(self.expected_back(slot, now))).collect();
         let mut turn = self.turn_after(now);
         let mut at = now;
-        for _ in 0..=grants_before {
+        for absence in self.absences.again().take(grants_before + 1) {
             let Some(mut earliest) = back.peek_mut() else { break };
             at = turn.max(earliest.0);
             turn = at + self.interval(at);
-            *earliest = Reverse(at + self.usual_absence);
+            *earliest = Reverse(at + absence);
         }
         at.saturating_duration_since(now)
     }
@@ -230,7 +232,7 @@ impl Window {
             self.returning.pop_first();
             let slot = &mut self.slots[index];
             if matches!(slot.whereabouts, Whereabouts::Away { answered: false, .. }) {
-                follow(&mut self.usual_absence, back_at.saturating_duration_since(slot.granted_at));
+                self.absences.add(back_at.saturating_duration_since(slot.granted_at));
             }
             slot.whereabouts = Whereabouts::Free;
             self.free.push_back((back_at, index));
@@ -258,9 +260,12 @@ impl Window {
     fn expected_back(&self, slot: &Slot, now: Instant) -> Instant {
         match slot.whereabouts {
             Whereabouts::Free => now,
-            Whereabouts::Unsent => (slot.granted_at + self.usual_absence).max(now + SECOND),
-            Whereabouts::Away { back_at, .. } => back_at,
-            Whereabouts::Opening => (slot.granted_at + self.usual_opening_absence).max(now + SECOND),
+            Whereabouts::Unsent => (slot.granted_at + self.absences.mean()).max(now + SECOND),
+            Whereabouts::Away { back_at, answered: true } => back_at,
+            Whereabouts::Away { back_at, answered: false } => {
+                (slot.granted_at + self.absences.mean()).max(now + SECOND).min(back_at)
+            }
+            Whereabouts::Opening => (slot.granted_at + self.opening_absences.mean()).max(now + SECOND),
         }
     }
 
@@ -284,7 +289,36 @@ impl Window {
     }
 }
 
-/// Moves an estimate towards what was seen.
-fn follow(estimate: &mut Duration, seen: Duration) {
-    *estimate = (*estimate * (ESTIMATE_WEIGHT - 1) + seen) / ESTIMATE_WEIGHT;
+/// The last few of what was measured.
+#[derive(Debug)]
+struct Recent {
+    guess: Duration,
+    values: VecDeque<Duration>,
 }
+
+impl Recent {
+    /// Nothing so far, for which `guess` stands in.
+    fn new(guess: Duration) -> Self {
+        Self { guess, values: VecDeque::with_capacity(REMEMBERED) }
+    }
+
+    fn add(&mut self, value: Duration) {
+        if self.values.len() == REMEMBERED {
+            self.values.pop_front();
+        }
+        self.values.push_back(value);
+    }
+
+    fn mean(&self) -> Duration {
+        self.values.iter().sum::<Duration>().checked_div(self.values.len() as u32).unwrap_or(self.guess)
+    }
+
+    /// The values from the oldest to the newest, over and over.
+    fn again(&self) -> impl Iterator<Item = Duration> {
+        let stand_in = self.values.is_empty().then_some(self.guess);
+        self.values.iter().copied().chain(stand_in).cycle()
+    }
+}
+
+#[cfg(test)]
+mod tests;

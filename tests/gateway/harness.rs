@@ -188,7 +188,8 @@ impl Gateway {
         records
     }
 
-    fn records(&self) -> Vec<Value> {
+    /// The audit records that have been read so far.
+    pub fn records(&self) -> Vec<Value> {
         let text = self.audit.lock().unwrap();
         text.lines()
             .filter(|line| line.ends_with('}'))
@@ -235,13 +236,44 @@ pub fn ask(address: SocketAddr, method: &str, path: &str, headers: &[(&str, &str
 }
 
 pub fn try_ask(address: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)]) -> Result<Answer, ureq::Error> {
-    let agent: ureq::Agent = ureq::Agent::config_builder()
+    send(&agent(), address, method, path, headers)
+}
+
+/// A caller that keeps its connection, as programs do.
+pub struct Client {
+    agent: ureq::Agent,
+    address: SocketAddr,
+    authorization: String,
+}
+
+impl Client {
+    pub fn new(stage: &Stage, token: &str) -> Self {
+        Self { agent: agent(), address: stage.gateway.public, authorization: format!("Bearer {token}") }
+    }
+
+    pub fn get(&self, path: &str) -> Answer {
+        send(&self.agent, self.address, "GET", path, &[("Authorization", &self.authorization)])
+            .unwrap_or_else(|error| panic!("GET {path}: {error}"))
+    }
+}
+
+fn agent() -> ureq::Agent {
+    ureq::Agent::config_builder()
         .http_status_as_error(false)
         .allow_non_standard_methods(true)
         .max_redirects(0)
         .timeout_global(Some(PATIENCE))
         .build()
-        .into();
+        .into()
+}
+
+fn send(
+    agent: &ureq::Agent,
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+) -> Result<Answer, ureq::Error> {
     let mut request = ureq::http::Request::builder().method(method).uri(format!("http://{address}{path}"));
     for (name, value) in headers {
         request = request.header(*name, *value);
@@ -295,6 +327,12 @@ pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
 #[expect(clippy::disallowed_methods, reason = "a test over real sockets lives in real time")]
 pub fn started() -> Instant {
     Instant::now()
+}
+
+/// Lets real time pass, where the length of a load or of a life is the point of the test.
+#[expect(clippy::disallowed_methods, reason = "a test over real sockets lives in real time")]
+pub fn wait(duration: Duration) {
+    thread::sleep(duration);
 }
 
 #[expect(clippy::disallowed_methods, reason = "polled with a deadline, because a process tells nobody that it changed")]

@@ -8,7 +8,7 @@ use std::{
 
 use sandbox::{Effect, Fault, known};
 
-use crate::harness::{Stage, started, urls_path};
+use crate::harness::{Stage, urls_path, wait};
 
 #[test]
 fn two_hundred_requests_for_one_cold_backup_make_one_call() {
@@ -88,12 +88,4 @@ fn a_caller_who_hangs_up_takes_the_fetch_from_nobody() {
 
     assert_eq!(follower.status, 200, "{}", follower.text());
     assert_eq!(stage.control().counters().calls_of("DescribeBackupUrl"), 1);
-}
-
-#[expect(clippy::disallowed_methods, reason = "the length of the load is the point of the test")]
-fn wait(duration: Duration) {
-    let began = started();
-    while began.elapsed() < duration {
-        thread::sleep(Duration::from_millis(20));
-    }
 }

@@ -9,7 +9,9 @@ mod harness;
 
 mod edge;
 mod failures;
+mod fairness;
 mod files;
+mod freshness;
 mod lists;
 mod load;
 mod main_job;

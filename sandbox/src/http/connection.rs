@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::task::yield_now;
 use tokio::time::sleep;
 
 use super::reading::{Head, ReadError, Request, read_body, read_head};
@@ -67,6 +68,8 @@ async fn serve_one<S: Service>(stream: &mut TcpStream, buffer: &mut Vec<u8>, ser
     }
     let head = read_head(stream, buffer).await?;
     let ticket = service.head_read(&head);
+    // All listeners share a thread: whoever else has sent a head arrives before this one is worked on.
+    yield_now().await;
     let body = read_body(stream, buffer, &head).await?;
 
     let (persistent, is_head) = (head.is_persistent(), head.method() == "HEAD");

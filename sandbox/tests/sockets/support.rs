@@ -1,6 +1,6 @@
 //! A client that shares nothing with the sandbox but the vendor's rules: raw sockets, its own signer.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
@@ -43,6 +43,8 @@ impl Answer {
 /// A keep-alive connection.
 pub(crate) struct Connection {
     stream: TcpStream,
+    /// What was read beyond the last answer.
+    rest: Vec<u8>,
 }
 
 impl Connection {
@@ -50,7 +52,7 @@ impl Connection {
         let address = authority(url);
         let stream = TcpStream::connect(address).expect("connects");
         stream.set_read_timeout(Some(Duration::from_secs(10))).expect("takes a timeout");
-        Self { stream }
+        Self { stream, rest: Vec::new() }
     }
 
     pub(crate) fn send(&mut self, request: &[u8]) {
@@ -59,7 +61,7 @@ impl Connection {
 
     /// Reads one answer; `None` when the connection ends before its head does.
     pub(crate) fn receive(&mut self, is_head: bool) -> Option<Answer> {
-        let mut bytes = Vec::new();
+        let mut bytes = std::mem::take(&mut self.rest);
         let end = loop {
             if let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
                 break end + 4;
@@ -70,14 +72,24 @@ impl Connection {
         };
         let head = String::from_utf8(bytes[..end].to_vec()).expect("the head is text");
         let mut answer = Answer { status: head[9..12].parse().expect("a status"), head, body: bytes.split_off(end) };
-        let length: usize = answer.header("content-length").expect("a length").parse().expect("a number");
-        while !is_head && answer.body.len() < length && self.read_into(&mut answer.body) > 0 {}
+        let announced: usize = answer.header("content-length").expect("a length").parse().expect("a number");
+        let length = if is_head { 0 } else { announced };
+        while answer.body.len() < length && self.read_into(&mut answer.body) > 0 {}
+        self.rest = answer.body.split_off(length.min(answer.body.len()));
         Some(answer)
     }
 
+    /// Reads some bytes; 0 when the other side has closed or reset the connection.
     fn read_into(&mut self, bytes: &mut Vec<u8>) -> usize {
         let mut chunk = [0; 4096];
-        let count = self.stream.read(&mut chunk).unwrap_or(0);
+        let count = loop {
+            match self.stream.read(&mut chunk) {
+                // A machine that was frozen for a moment interrupts reads that have a timeout.
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => break 0,
+                read => break read.expect("reads within the timeout"),
+            }
+        };
         bytes.extend_from_slice(&chunk[..count]);
         count
     }

@@ -235,6 +235,18 @@ pub(in crate::config) const KEYS: &[Key] = &[
     key("rate_limit.max_queue", Kind::Number(1, 1_000_000), Is("2000"), "Calls that may wait, over all callers."),
     key("rate_limit.max_queue_per_caller", Kind::Number(1, 1_000_000), Is("600"), "Calls of one caller that may wait."),
     key(
+        "rate_limit.per_caller.requests_per_second",
+        Kind::Number(1, 1_000_000),
+        Is("50"),
+        "Requests of any kind that come back to a caller in a second.",
+    ),
+    key(
+        "rate_limit.per_caller.burst",
+        Kind::Number(1, 1_000_000),
+        Is("100"),
+        "Requests that a caller who was idle may send at once.",
+    ),
+    key(
         "cache.max_bytes",
         Kind::Size(KIB, 1024 * GIB),
         Is("64MiB"),

@@ -1,5 +1,7 @@
 //! The sections whose keys stand for themselves: `[policy]`, `[rate_limit]`, `[cache]`, `[audit]`, `[log]`.
 
+use std::num::NonZeroU32;
+
 use tracing_subscriber::EnvFilter;
 
 use crate::{
@@ -26,6 +28,14 @@ pub(super) fn rate_limit(section: &Field<'_>) -> Result<quota::Limits, Refused> 
         max_queue: max_queue?,
         max_queue_per_caller: max_queue_per_caller?,
     })
+}
+
+pub(super) fn per_caller(section: &Field<'_>) -> Result<quota::CallerLimits, Refused> {
+    let requests_per_second = section.at("requests_per_second").number();
+    let burst = section.at("burst").number();
+    // The table's bounds begin at one.
+    let at_least_one = |number| NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN);
+    Ok(quota::CallerLimits { requests_per_second: at_least_one(requests_per_second?), burst: at_least_one(burst?) })
 }
 
 pub(super) fn cache(section: &Field<'_>) -> Result<cache::Rules, Refused> {

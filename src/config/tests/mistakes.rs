@@ -294,9 +294,8 @@ fn an_unknown_key_is_told_what_may_have_been_meant() {
             "log.otlp_endpoint (FILE:11:17): is not known to this version; known here: level, format",
         ),
         (
-            "[rate_limit.per_caller]\nburst = 100",
-            "rate_limit.per_caller (FILE:10:1): is not known to this version; known here: requests_per_second, guard, \
-             max_wait, max_queue, max_queue_per_caller",
+            "[rate_limit.per_caller]\nguard = \"1ms\"",
+            "rate_limit.per_caller.guard (FILE:11:9): is not known to this version; guard stands in [rate_limit]",
         ),
         (
             "[shared]\nurl = \"redis://:secret@127.0.0.1\"",

@@ -10,10 +10,8 @@ use std::{
 
 use tokio::sync::Notify;
 
-use super::{Abandoned, Claim, Granted, Refusal, RefusalReason, Shared, Standing, Stood};
-use crate::quota::{
-    fair_queue::{FetchId, Line, PlaceId},
-    window::Token,
+use super::{
+    Abandoned, Claim, FetchId, Granted, Line, PlaceId, Refusal, RefusalReason, Shared, Standing, Stood, Token,
 };
 
 /// A fetch, owned by the task that makes the call. Dropping it closes the fetch: its places leave their lines.

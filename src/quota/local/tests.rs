@@ -1,101 +1,11 @@
-use super::*;
-use std::{future::Future, time::SystemTime};
+mod scene;
+
+use std::time::SystemTime;
 
 use tokio::time::timeout;
 
-const LIMITS: Limits = Limits {
-    requests_per_second: 20,
-    guard: Duration::from_millis(50),
-    max_wait: Duration::from_secs(3),
-    max_queue: 2000,
-    max_queue_per_caller: 600,
-};
-
-fn ms(millis: u64) -> Duration {
-    Duration::from_millis(millis)
-}
-
-fn line(caller: &str) -> Line {
-    Line::Caller { issuer: "corp".into(), caller: caller.into() }
-}
-
-/// A bucket with its driver running in the paused time of tokio, and a clock that follows that time.
-struct Scene {
-    clock: Clock,
-    bucket: Bucket,
-}
-
-impl Scene {
-    fn new(limits: Limits) -> Self {
-        let clock = Clock::manual(SystemTime::UNIX_EPOCH);
-        let hands = clock.clone();
-        tokio::spawn(async move {
-            loop {
-                tokio::time::sleep(ms(1)).await;
-                hands.advance(ms(1));
-            }
-        });
-        let (bucket, driver) = Bucket::new(limits, clock.clone());
-        tokio::spawn(driver.run());
-        Self { clock, bucket }
-    }
-
-    fn now(&self) -> Instant {
-        self.clock.monotonic()
-    }
-
-    fn stand(&self, fetch: &Fetch, line: &Line) -> Standing {
-        fetch.handle().stand(line, self.now(), self.now() + Duration::from_secs(30))
-    }
-
-    /// A fetch of its own for a waiter in `line`, who has to be admitted.
-    fn wait(&self, line: &Line) -> (Fetch, Place) {
-        let fetch = self.bucket.open_fetch();
-        let place = admitted(self.stand(&fetch, line));
-        (fetch, place)
-    }
-
-    /// Spends every token on calls that are handed over now and answered after `latency`.
-    async fn exhaust(&self, latency: Duration) {
-        let mut grants = Vec::new();
-        for _ in 0..self.bucket.0.limits.requests_per_second {
-            let (mut fetch, _place) = self.wait(&line("earlier"));
-            let mut grant = soon(fetch.granted()).await.expect("somebody stands for it");
-            grant.handed_over(self.now());
-            grants.push(grant);
-        }
-        tokio::time::sleep(latency).await;
-        for mut grant in grants {
-            grant.answered(self.now());
-        }
-    }
-
-    fn assert_nothing_is_held(&self) {
-        let mut state = self.bucket.0.lock();
-        assert!(state.queue.holds_nothing(), "{:?}", state.queue);
-        assert!(state.turns.is_empty());
-        let later = self.now() + Duration::from_secs(60);
-        let free = (0..100).map_while(|_| state.window.grant(Pace::AtOnce, later)).count();
-        assert_eq!(free, self.bucket.0.limits.requests_per_second as usize);
-    }
-}
-
-fn admitted(standing: Standing) -> Place {
-    match standing {
-        Standing::Waiting(place) | Standing::Underway(place) => place,
-        other => panic!("not admitted: {other:?}"),
-    }
-}
-
-/// What comes within a minute of the paused time, or a failure.
-async fn soon<T>(future: impl Future<Output = T>) -> T {
-    timeout(Duration::from_secs(60), future).await.expect("it comes within a minute")
-}
-
-/// Whether something has not happened `within` the time given.
-async fn still_waits<T>(within: Duration, future: impl Future<Output = T>) -> bool {
-    timeout(within, future).await.is_err()
-}
+use super::*;
+use scene::{LIMITS, Scene, admitted, line, ms, soon, still_waits};
 
 #[tokio::test(start_paused = true)]
 async fn an_idle_bucket_serves_all_its_tokens_at_once() {
