@@ -4,8 +4,13 @@
 //! header; what it returns says what happened, and the edge says it to the caller.
 
 mod attempts;
+mod backups;
+mod decisions;
 mod document;
+mod files;
 mod flights;
+mod instances;
+mod pages;
 mod permission;
 mod regions;
 mod upstreams;
@@ -14,18 +19,25 @@ mod urls;
 use std::{
     net::IpAddr,
     sync::Arc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use arc_swap::ArcSwap;
 
+pub use backups::{BackupList, BackupsAsk};
 pub use document::Document;
+pub use files::FileAnswer;
+pub use instances::{InstanceList, InstancesAsk, ListedInstance};
+pub use pages::Slice;
 pub use urls::{Source, UrlsAnswer, Why};
+
+use permission::Wish;
 
 use crate::{
     audit::{Audit, AuditError, CacheUse, Decision, Record},
     cache::{Local, Negative, Rules},
     domain::{Action, BackupId, Caller, Clock, InstanceId, Network, Region, RequestId},
+    metrics::Metrics,
     policy::{Policies, Principal},
     quota::{Driver, Limits, Line, Refusal},
     tencent::{self, ApiAction, client::Client, credentials::CredentialStore, error::CallError},
@@ -33,19 +45,33 @@ use crate::{
 
 /// What all workers share.
 pub struct Broker {
-    policies: ArcSwap<Policies>,
+    policies: ArcSwap<decisions::InForce>,
     regions: regions::Regions,
     region_names: Vec<Region>,
     upstreams: upstreams::Upstreams,
     flights: flights::Flights<Key, urls::Fetched>,
     documents: Local<Key, Document>,
     missing: Negative<Key, Arc<CallError>>,
+    backups: backups::Backups,
     failed_refreshes: Negative<Key, ()>,
     audit: Audit,
     credentials: Arc<CredentialStore>,
+    metrics: Arc<Metrics>,
     rules: Rules,
     max_retries: u32,
     clock: Clock,
+}
+
+/// What the broker introduces to each other and to the upstream.
+pub struct Rooms {
+    /// What the policies say at first.
+    pub policies: Policies,
+    /// Where records go.
+    pub audit: Audit,
+    /// What calls are signed with.
+    pub credentials: Arc<CredentialStore>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
 }
 
 /// One worker's way to the upstream, beside what it shares with the others. A client cannot change threads.
@@ -81,7 +107,7 @@ pub struct Ask {
     /// The instance.
     pub instance: InstanceId,
     /// The backup.
-    pub backup: BackupId,
+    pub backup: BackupName,
     /// The region, where the caller named one: a configured one.
     pub region: Option<Region>,
     /// The addresses that the caller wants.
@@ -90,7 +116,16 @@ pub struct Ask {
     pub wants_fresh: bool,
 }
 
-/// Why there are no URLs.
+/// How a caller names a backup.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BackupName {
+    /// By its id.
+    Id(BackupId),
+    /// `latest`: the newest one that is finished and whole.
+    Latest,
+}
+
+/// Why there is no answer.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Failure {
     /// The policy says no.
@@ -99,6 +134,12 @@ pub enum Failure {
     /// None of the regions that the caller may use has the instance.
     #[error("no such instance")]
     InstanceNotFound,
+    /// The instance has no backup in status `normal`.
+    #[error("no finished backup")]
+    NoNormalBackup,
+    /// The backup has fewer files.
+    #[error("no such file")]
+    NoSuchFile,
     /// The upstream said no, or nothing that could be understood.
     #[error(transparent)]
     Upstream(Arc<CallError>),
@@ -136,23 +177,24 @@ impl Broker {
         settings: &tencent::Settings,
         limits: Limits,
         rules: Rules,
-        policies: Policies,
-        audit: Audit,
-        credentials: Arc<CredentialStore>,
+        rooms: Rooms,
         clock: Clock,
     ) -> (Arc<Self>, Vec<Driver>) {
+        let Rooms { policies, audit, credentials, metrics } = rooms;
         let (upstreams, drivers) = upstreams::Upstreams::new(&settings.endpoints, &settings.regions, limits, &clock);
         let broker = Self {
-            policies: ArcSwap::from_pointee(policies),
+            policies: ArcSwap::from_pointee(decisions::InForce::new(policies)),
             regions: regions::Regions::new(&settings.regions, rules.list_ttl),
             region_names: settings.regions.clone(),
             upstreams,
             flights: flights::Flights::new(),
             documents: Local::new(rules),
             missing: Negative::new(rules.negative_ttl),
+            backups: backups::Backups::new(rules.negative_ttl),
             failed_refreshes: Negative::new(REFRESH_PAUSE),
             audit,
             credentials,
+            metrics,
             rules,
             max_retries: settings.max_retries,
             clock,
@@ -160,9 +202,9 @@ impl Broker {
         (Arc::new(broker), drivers)
     }
 
-    /// Decides by these policies from now on. A request that is under way was decided by those before.
+    /// Puts other policies in force; what those before them said is forgotten with them.
     pub fn replace_policies(&self, policies: Policies) {
-        self.policies.store(Arc::new(policies));
+        self.policies.store(Arc::new(decisions::InForce::new(policies)));
     }
 
     /// The configured region of that name.
@@ -180,9 +222,29 @@ impl Broker {
         &self.clock
     }
 
+    /// What is counted, here and at the edge.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// Bytes that cached answers weigh.
+    pub fn cached_bytes(&self) -> u64 {
+        self.documents.weighed_bytes()
+    }
+
+    /// How many wait for a token, by the upstream's action, over all endpoints.
+    pub fn queue_lengths(&self) -> Vec<(&'static str, usize)> {
+        ApiAction::ALL.map(|action| (action.as_str(), self.upstreams.queue_length(action))).to_vec()
+    }
+
     /// Whether records cannot be written at the moment.
     pub fn audit_is_failing(&self) -> bool {
         self.audit.is_failing()
+    }
+
+    /// When the gateway's own keys end; nothing where they do not.
+    pub fn credentials_expire_at(&self) -> Option<SystemTime> {
+        self.credentials.current().expires_at()
     }
 
     /// Whether the cloud cannot be called because the gateway's own keys have ended.
@@ -196,7 +258,12 @@ impl Broker {
     ///
     /// When the record is not known to be written. Then nothing of the outcome may leave.
     pub async fn settle(&self, record: Record, status: u16) -> Result<(), AuditError> {
-        self.audit.write(record.to_line(self.clock.wall(), status)).await
+        let outcome = self.audit.write(record.to_line(self.clock.wall(), status)).await;
+        match outcome {
+            Ok(()) => self.metrics.audit_records.inc(),
+            Err(_) => self.metrics.audit_failures.inc(),
+        }
+        outcome
     }
 
     /// The record of a request of a known caller that could not be understood.
@@ -211,6 +278,8 @@ impl Broker {
             action: None,
             instance: None,
             backup: None,
+            file: None,
+            file_name: None,
             region: None,
             network: None,
             decision: Decision::Error,
@@ -229,18 +298,17 @@ impl Broker {
             max_retries: self.max_retries,
             credentials: &self.credentials,
             clock: &self.clock,
+            metrics: &self.metrics,
         }
     }
 
-    fn record_of(&self, ask: &Ask) -> Record {
+    fn record_of(&self, wish: &Wish<'_>) -> Record {
         Record {
-            action: Some(Action::ReadBackupUrls),
-            instance: Some(ask.instance.clone()),
-            backup: Some(ask.backup.clone()),
-            region: ask.region.clone(),
-            network: Some(ask.network),
+            action: Some(wish.action),
+            instance: Some(wish.instance.clone()),
+            region: wish.region.cloned(),
             decision: Decision::Deny,
-            ..self.record_of_error(&ask.asker)
+            ..self.record_of_error(wish.asker)
         }
     }
 }
@@ -254,6 +322,18 @@ impl Worker {
     /// What all workers share.
     pub fn broker(&self) -> &Arc<Broker> {
         &self.broker
+    }
+}
+
+impl Ask {
+    fn wish(&self) -> Wish<'_> {
+        Wish {
+            asker: &self.asker,
+            action: Action::ReadBackupUrls,
+            instance: &self.instance,
+            region: self.region.as_ref(),
+            network: self.network,
+        }
     }
 }
 
@@ -273,6 +353,16 @@ impl<T> Settled<T> {
     /// The outcome and the record apart.
     pub fn into_parts(self) -> (Result<T, Failure>, Record) {
         (self.outcome, self.record)
+    }
+}
+
+impl Failure {
+    /// The upstream's id of the call that failed, where it said one.
+    fn upstream_request_id(&self) -> Option<Arc<str>> {
+        match self {
+            Self::Upstream(error) => error.request_id().map(|id| id.as_str().into()),
+            _ => None,
+        }
     }
 }
 

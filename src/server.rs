@@ -15,23 +15,21 @@ use tokio::{
     time::{MissedTickBehavior, interval, sleep, timeout},
 };
 
-pub use reload::{Count, ReloadCounts};
-
-use reload::Reloadable;
-
+use self::reload::{ConfigurationFile, Reloadable};
 use crate::{
     audit::{self, Audit},
-    broker::{Broker, Worker},
+    broker::{Broker, Rooms, Worker},
     cache,
     domain::{Clock, Throttle},
     http::{self, Edge, Health},
-    identity::{self, Identity},
+    identity::{self, Denial, Identity, IdentityError},
+    metrics::Metrics,
     outbound::{RootsError, TlsRoots},
     policy::{self, Policies, PolicyErrors},
     quota::{self, CallerQuota},
     telemetry::{self, TelemetryError},
     tencent::{
-        self,
+        self, ApiAction,
         client::Client,
         credentials::{CredentialStore, CredentialsError},
     },
@@ -90,6 +88,8 @@ enum StartError {
     Roots(#[from] RootsError),
     #[error("tencent.credentials: {0}")]
     Credentials(#[from] CredentialsError),
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
     #[error("policy.dir: {0}")]
     Policies(#[from] PolicyErrors),
     #[error("the audit writer did not start: {0}")]
@@ -150,21 +150,24 @@ async fn start(setup: Setup) -> Result<Gateway, StartError> {
     let hangup = signal(SignalKind::hangup()).map_err(StartError::Signals)?;
     let roots = TlsRoots::load(setup.tencent.ca_file.as_deref())?;
     let (credentials, renewer) = CredentialStore::start(&setup.tencent.credentials, &roots, &clock).await?;
+    let (identity, refresher) = Identity::new(&setup.auth, clock.clone())?;
     let policies_seen = policy::Fingerprint::of(&setup.policy.dir);
     let policies = Policies::load(&setup.policy.dir)?;
     let audit = standard_output().and_then(|sink| Audit::start(setup.audit, sink)).map_err(StartError::Audit)?;
     let tencent = Arc::new(setup.tencent);
-    let (broker, drivers) =
-        Broker::new(&tencent, setup.rate_limit, setup.cache, policies, audit, Arc::clone(&credentials), clock.clone());
-    let (identity, refresher) = Identity::new(setup.auth, roots.clone(), clock.clone());
+    let reasons = Denial::reasons();
+    let actions = ApiAction::ALL.map(ApiAction::as_str);
+    let metrics = Metrics::new(option_env!("GATEWAY_REVISION").unwrap_or("unknown"), &reasons, &actions);
+    let rooms = Rooms { policies, audit, credentials: Arc::clone(&credentials), metrics: Arc::clone(&metrics) };
+    let (broker, drivers) = Broker::new(&tencent, setup.rate_limit, setup.cache, rooms, clock.clone());
     let caller_quota = Arc::new(CallerQuota::new(setup.per_caller, clock.clone()));
     let health = Arc::new(Health::new(Arc::clone(&broker), Arc::clone(&identity)));
 
-    let mut reloadables = vec![
+    let reloadables = vec![
         Reloadable::policies(setup.policy.dir, policies_seen, Arc::clone(&broker)),
         Reloadable::credentials(Arc::clone(&credentials)),
     ];
-    reloadables.extend(setup.file.map(Reloadable::configuration));
+    let configuration = setup.file.map(ConfigurationFile::new);
 
     let workers = match setup.server.workers {
         0 => available_parallelism().map_or(1, usize::from),
@@ -210,10 +213,9 @@ async fn start(setup: Setup) -> Result<Gateway, StartError> {
     for driver in drivers {
         rt::spawn(driver.run());
     }
-    rt::spawn(refresher.run());
-    let reload_counts = Arc::new(ReloadCounts::default());
-    rt::spawn(renewer.run(reload::of_credentials(credentials, clock_of_renewal, Arc::clone(&reload_counts))));
-    rt::spawn(reload::run(reloadables, hangup, reload_counts));
+    rt::spawn(refresher.run(reload::of_identity(Arc::clone(&metrics))));
+    rt::spawn(renewer.run(reload::of_credentials(credentials, clock_of_renewal, Arc::clone(&metrics))));
+    rt::spawn(reload::run(reloadables, configuration, hangup, metrics));
     rt::spawn(forget_idle_callers(caller_quota));
     let public_address = public.addrs().first().copied().unwrap_or(listen);
     let admin_address = admin.addrs().first().copied().unwrap_or(admin_listen);

@@ -1,12 +1,13 @@
 //! One fetch, attempt by attempt: a token, a call, and again where that is safe and somebody still waits.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::time::sleep;
 
 use super::upstreams::Upstream;
 use crate::{
     domain::Clock,
+    metrics::Metrics,
     quota::{Abandoned, Fetch, Grant},
     tencent::{
         ApiAction,
@@ -28,6 +29,8 @@ pub(super) struct Course<'a> {
     pub(super) credentials: &'a CredentialStore,
     /// The clock.
     pub(super) clock: &'a Clock,
+    /// What is counted.
+    pub(super) metrics: &'a Metrics,
 }
 
 impl Course<'_> {
@@ -92,9 +95,14 @@ impl Course<'_> {
         if used.have_expired(self.clock.wall()) {
             return Err(CallError::CredentialsExpired);
         }
-        self.upstream.enter(self.clock.monotonic())?;
+        let began = self.clock.monotonic();
+        self.upstream.enter(began)?;
+        self.metrics.waited(self.action.as_str(), grant.waited().as_secs_f64());
         let outcome = call(grant).await;
-        self.upstream.learn(outcome.as_ref().err(), self.clock.monotonic());
+        let now = self.clock.monotonic();
+        let kind = outcome.as_ref().err().map_or("ok", CallError::kind);
+        self.metrics.upstream_request(self.action.as_str(), kind, (now - began).as_secs_f64());
+        self.upstream.learn(outcome.as_ref().err(), now);
         outcome
     }
 
@@ -113,12 +121,27 @@ impl Course<'_> {
     }
 }
 
-/// Tells the token how its call goes, for that decides when it comes back.
-pub(super) fn note(grant: &mut Grant, progress: Progress) {
-    match progress {
-        Progress::HandedOver(at) => grant.handed_over(at),
-        Progress::Connecting(at) => grant.connecting(at),
-        Progress::Answered { at, .. } => grant.answered(at),
+impl Course<'_> {
+    /// Tells the token how its call goes, for that decides when it comes back.
+    pub(super) fn note(&self, grant: &mut Grant, progress: Progress) {
+        match progress {
+            Progress::HandedOver(at) => grant.handed_over(at),
+            Progress::Connecting(at) => grant.connecting(at),
+            Progress::Answered { at, date } => {
+                grant.answered(at);
+                if let Some(date) = date {
+                    self.metrics.clock_skew(seconds_ahead(date, self.clock.wall()));
+                }
+            }
+        }
+    }
+}
+
+/// By how many seconds `theirs` is ahead of `ours`. The upstream's `Date` has whole seconds, so less than one is noise.
+fn seconds_ahead(theirs: SystemTime, ours: SystemTime) -> f64 {
+    match theirs.duration_since(ours) {
+        Ok(ahead) => ahead.as_secs_f64(),
+        Err(behind) => -behind.duration().as_secs_f64(),
     }
 }
 

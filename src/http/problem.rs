@@ -17,6 +17,7 @@ use super::context::Context;
 use crate::{
     audit::AuditError,
     broker::Failure,
+    domain::Action,
     identity::{Denial, challenge},
     tencent::error::{CallError, Class},
 };
@@ -98,7 +99,7 @@ impl Code {
             }
             Self::BackupNotReady => (StatusCode::CONFLICT, "backup_not_ready", "The backup is not ready"),
             Self::CallerRateLimited => {
-                (StatusCode::TOO_MANY_REQUESTS, "caller_rate_limited", "The caller's own quota is exhausted")
+                (StatusCode::TOO_MANY_REQUESTS, "caller_rate_limited", "Too many requests from this caller")
             }
             Self::UpstreamRateLimited => {
                 (StatusCode::TOO_MANY_REQUESTS, "upstream_rate_limited", "The upstream's quota is exhausted")
@@ -138,8 +139,8 @@ impl Problem {
         problem
     }
 
-    pub(super) fn not_acceptable() -> Self {
-        Self::new(Code::NotAcceptable, "this route answers application/json and text/plain")
+    pub(super) fn not_acceptable(offer: &str) -> Self {
+        Self::new(Code::NotAcceptable, format!("this route answers {offer}"))
     }
 
     pub(super) fn caller_rate_limited(retry_after: Duration) -> Self {
@@ -194,23 +195,34 @@ impl From<AuditError> for Problem {
 
 impl From<&Denial> for Problem {
     fn from(denial: &Denial) -> Self {
-        if matches!(denial, Denial::KeysUnavailable) {
-            let detail = "the keys of the token's issuer have not been loaded yet";
-            return Self::new(Code::Unavailable, detail).retry_after(RETRY_SOON);
+        match denial {
+            Denial::NoToken | Denial::Refused(_) => {
+                let mut problem = Self::new(Code::Unauthenticated, denial.to_string());
+                problem.0.challenge = Some(challenge(*denial));
+                problem
+            }
+            Denial::KeysUnavailable => Self::new(Code::Unavailable, denial.to_string()).retry_after(RETRY_SOON),
+            Denial::TooManyFailures { retry_after } => {
+                let detail = "too many requests from this address carried no acceptable token, so this one was not \
+                              looked at; wait as long as Retry-After says";
+                Self::new(Code::CallerRateLimited, detail).retry_after(*retry_after)
+            }
         }
-        let mut problem = Self::new(Code::Unauthenticated, denial.to_string());
-        problem.0.challenge = Some(challenge(*denial));
-        problem
     }
 }
 
-impl From<&Failure> for Problem {
-    fn from(failure: &Failure) -> Self {
+impl Problem {
+    /// What came of a request for `action`.
+    pub(super) fn of(failure: &Failure, action: Action) -> Self {
         match failure {
             Failure::Forbidden => {
-                Self::new(Code::Forbidden, "the policy does not permit ReadBackupUrls on this instance")
+                Self::new(Code::Forbidden, format!("the policy does not permit {} on this instance", action.as_str()))
             }
             Failure::InstanceNotFound => Self::instance_not_found(),
+            Failure::NoNormalBackup => {
+                Self::new(Code::BackupNotFound, "the instance has no backup in status normal, so none is the latest")
+            }
+            Failure::NoSuchFile => Self::new(Code::BackupNotFound, "the backup has no such file in this network"),
             Failure::QuotaExhausted(refusal) => {
                 let detail = "the upstream's quota cannot serve this call in time; wait as long as Retry-After says";
                 Self::new(Code::UpstreamRateLimited, detail).retry_after(refusal.retry_after)

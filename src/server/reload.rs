@@ -4,10 +4,9 @@
 //! that grants the quota's tokens: files may be slow, and a set of policies takes a while to check.
 
 use std::{
-    collections::BTreeMap,
     fs,
-    path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -21,6 +20,8 @@ use tokio::{
 use crate::{
     broker::Broker,
     domain::{Clock, Steady},
+    identity,
+    metrics::Metrics,
     policy::{self, Policies},
     tencent::credentials::{Change, CredentialStore, CredentialsError},
 };
@@ -52,19 +53,6 @@ pub(super) struct Reloadable {
 }
 
 type Reload = dyn FnMut(Trigger) -> Option<Result<(), Refused>> + Send;
-
-/// How often what was reloaded, and how often in vain (`gateway_reloads_total`).
-#[derive(Debug, Default)]
-pub struct ReloadCounts(Mutex<BTreeMap<&'static str, Count>>);
-
-/// The reloads of one thing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Count {
-    /// What was new is in force.
-    pub ok: u64,
-    /// What was in force stays so.
-    pub error: u64,
-}
 
 impl Reloadable {
     /// `reload` blocks. It answers nothing where there is nothing to do.
@@ -103,30 +91,45 @@ impl Reloadable {
             None
         })
     }
+}
 
-    /// The configuration file, which takes effect with the next start. On SIGHUP the log says so where it has changed.
-    pub(super) fn configuration(file: PathBuf) -> Self {
-        let at_start = digest(&file);
-        Self::new("configuration", move |trigger| {
-            if trigger == Trigger::Signal && digest(&file) != at_start {
-                tracing::warn!(file = %file.display(), "the configuration file has changed; it takes effect with a restart");
-            }
-            None
-        })
+/// The configuration file, which takes effect with the next start.
+#[derive(Clone)]
+pub(super) struct ConfigurationFile {
+    path: PathBuf,
+    at_start: Option<[u8; 32]>,
+}
+
+impl ConfigurationFile {
+    /// The file as it is now.
+    pub(super) fn new(path: PathBuf) -> Self {
+        Self { at_start: digest(&path), path }
     }
+
+    /// Says that a change of it is not in force. Blocks.
+    fn tell(&self) {
+        if digest(&self.path) != self.at_start {
+            let file = self.path.display();
+            tracing::warn!(%file, "the configuration file has changed; it takes effect with a restart");
+        }
+    }
+}
+
+fn digest(file: &Path) -> Option<[u8; 32]> {
+    fs::read(file).ok().map(|content| Sha256::digest(content).into())
 }
 
 /// Notes how the renewal of credentials goes.
 pub(super) fn of_credentials(
     store: Arc<CredentialStore>,
     clock: Clock,
-    counts: Arc<ReloadCounts>,
+    metrics: Arc<Metrics>,
 ) -> impl Fn(&Result<Change, CredentialsError>) {
     move |outcome| match outcome {
-        Ok(Change::Renewed) => counts.note(CREDENTIALS, &Ok(())),
+        Ok(Change::Renewed) => note(&metrics, CREDENTIALS, &Ok(())),
         Ok(Change::Same) => tracing::debug!(what = CREDENTIALS, "the source has no others"),
         Err(error) => {
-            counts.note(CREDENTIALS, &Err(Refused(vec![error.to_string()])));
+            note(&metrics, CREDENTIALS, &Err(Refused(vec![error.to_string()])));
             if store.current().have_expired(clock.wall()) {
                 tracing::error!("the cloud credentials have expired: the cloud is not called until there are others");
             }
@@ -134,49 +137,37 @@ pub(super) fn of_credentials(
     }
 }
 
-fn digest(file: &PathBuf) -> Option<[u8; 32]> {
-    fs::read(file).ok().map(|content| Sha256::digest(content).into())
+/// Counts what the room of identity reloads by itself, because it reads those files anyway. It logs why.
+pub(super) fn of_identity(metrics: Arc<Metrics>) -> impl Fn(identity::Reloaded, bool) {
+    for what in identity::Reloaded::ALL {
+        metrics.has_reloads(what.as_str());
+    }
+    move |what, is_ok| metrics.reloaded(what.as_str(), is_ok)
 }
 
-impl ReloadCounts {
-    /// Notes how a reload went, in the log and in the counts.
-    pub(super) fn note(&self, what: &'static str, outcome: &Result<(), Refused>) {
-        let mut counts = self.lock();
-        let count = counts.entry(what).or_default();
-        match outcome {
-            Ok(()) => {
-                count.ok += 1;
-                tracing::info!(what, "reloaded");
-            }
-            Err(Refused(reasons)) => {
-                count.error += 1;
-                for reason in reasons {
-                    tracing::error!(what, reason, "not reloaded; what was in force stays so");
-                }
+/// Notes how a reload went, in the log and in the counts.
+fn note(metrics: &Metrics, what: &'static str, outcome: &Result<(), Refused>) {
+    metrics.reloaded(what, outcome.is_ok());
+    match outcome {
+        Ok(()) => tracing::info!(what, "reloaded"),
+        Err(Refused(reasons)) => {
+            for reason in reasons {
+                tracing::error!(what, reason, "not reloaded; what was in force stays so");
             }
         }
-    }
-
-    /// What can be reloaded, in the order of the names.
-    pub fn all(&self) -> Vec<(&'static str, Count)> {
-        self.lock().iter().map(|(what, count)| (*what, *count)).collect()
-    }
-
-    fn expect(&self, reloadables: &[Reloadable]) {
-        let mut counts = self.lock();
-        for reloadable in reloadables {
-            counts.entry(reloadable.what).or_default();
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<&'static str, Count>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Reloads, one thing after the other, until the process ends.
-pub(super) async fn run(reloadables: Vec<Reloadable>, mut hangup: Signal, counts: Arc<ReloadCounts>) {
-    counts.expect(&reloadables);
+pub(super) async fn run(
+    reloadables: Vec<Reloadable>,
+    configuration: Option<ConfigurationFile>,
+    mut hangup: Signal,
+    metrics: Arc<Metrics>,
+) {
+    for Reloadable { what, .. } in &reloadables {
+        metrics.has_reloads(what);
+    }
     let mut tick = interval(LOOK_EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -186,30 +177,17 @@ pub(super) async fn run(reloadables: Vec<Reloadable>, mut hangup: Signal, counts
         };
         if trigger == Trigger::Signal {
             tracing::info!(signal = "SIGHUP", "reloading");
+            if let Some(file) = configuration.clone() {
+                let _ = spawn_blocking(move || file.tell()).await;
+            }
         }
         for Reloadable { what, reload } in &reloadables {
             let reload = Arc::clone(reload);
             let reloading = spawn_blocking(move || (reload.lock().unwrap_or_else(PoisonError::into_inner))(trigger));
             // Whatever panicked in there has been told, and the next look is another try.
             if let Ok(Some(outcome)) = reloading.await {
-                counts.note(what, &outcome);
+                note(&metrics, what, &outcome);
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_can_be_reloaded_is_counted_from_the_start_and_by_how_it_went() {
-        let counts = ReloadCounts::default();
-        counts.expect(&[Reloadable::new("policies", |_| None), Reloadable::new("audit", |_| None)]);
-
-        counts.note("policies", &Ok(()));
-        counts.note("policies", &Err(Refused(vec!["one".to_owned(), "two".to_owned()])));
-
-        assert_eq!(counts.all(), [("audit", Count::default()), ("policies", Count { ok: 1, error: 1 })]);
     }
 }

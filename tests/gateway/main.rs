@@ -7,12 +7,16 @@
 
 mod harness;
 
+mod callers;
 mod edge;
 mod failures;
 mod fairness;
+mod files;
 mod freshness;
+mod lists;
 mod load;
 mod main_job;
+mod metrics;
 mod process;
 mod reload;
 mod rotation;
