@@ -2,6 +2,7 @@
 //!
 //! It introduces what the configuration describes to each other and then only waits; no rule of a request lives here.
 
+mod memory;
 mod reload;
 
 use std::{
@@ -144,6 +145,9 @@ struct Signals {
 
 async fn start(setup: Setup) -> Result<Gateway, StartError> {
     telemetry::start(&setup.log)?;
+    if let Err(error) = memory::keep_private() {
+        tracing::warn!(%error, "a core dump of this process is possible, and would hold keys and URLs");
+    }
     let clock = Clock::machine();
     let signals = Signals::register().map_err(StartError::Signals)?;
     // Registered before anything slow: until then a SIGHUP would end the process.

@@ -95,6 +95,12 @@ impl Control {
         self.world.add_credential(credential);
     }
 
+    /// The keys that may call the API, those that have ended included.
+    #[must_use]
+    pub fn credentials(&self) -> Vec<Credential> {
+        self.world.credentials()
+    }
+
     /// A key may no longer call the API; false when it was not known.
     pub fn remove_credential(&self, secret_id: &str) -> bool {
         self.world.remove_credential(secret_id)

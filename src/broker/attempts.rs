@@ -72,7 +72,7 @@ impl Course<'_> {
             } else if error.concerns_credentials() && may_renew {
                 drop(grant);
                 may_renew = false;
-                if !self.credentials.renew(&used, now).await {
+                if !self.credentials.renew(&used).await {
                     return Ok(Err(error));
                 }
             } else if !error.is_retryable() || retries >= self.max_retries || self.upstream.check(now).is_err() {

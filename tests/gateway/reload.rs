@@ -61,6 +61,9 @@ fn a_policy_with_a_mistake_is_told_with_its_place_and_the_old_one_stays() {
 
     assert_eq!(stage.get(&stage.seed_path()).status, 200);
     assert!(log_of(&stage).contains("not reloaded"), "{}", log_of(&stage));
+    let metrics = stage.gateway.ask(stage.gateway.admin, "GET", "/metrics", &[]).text();
+    assert!(metrics.contains("gateway_reloads_total{result=\"error\",what=\"policies\"} 1\n"), "{metrics}");
+    assert!(metrics.contains("gateway_reloads_total{result=\"ok\",what=\"policies\"} 0\n"), "{metrics}");
 }
 
 #[test]

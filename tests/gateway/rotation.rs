@@ -67,6 +67,14 @@ fn ids(control: &Control) -> BTreeSet<String> {
     control.requests().iter().filter_map(|request| id(request.header("authorization")?)).collect()
 }
 
+/// The value of a metric of whole numbers.
+#[track_caller]
+fn metric(stage: &Stage, name: &str) -> i64 {
+    let text = stage.gateway.ask(stage.gateway.admin, "GET", "/metrics", &[]).text();
+    let value = text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+    value.unwrap_or_else(|| panic!("{name} is not in {text}"))
+}
+
 /// Every answer is good and cost the one call that it must, all of them in one bucket.
 #[track_caller]
 fn assert_nobody_noticed(stage: &Stage, answers: &[Answer]) {
@@ -111,6 +119,9 @@ fn the_keys_of_a_servers_role_end_and_follow_each_other_and_nobody_notices() {
 
     assert_nobody_noticed(&stage, &answers);
     assert!(ids(&control).len() >= 3, "{:?}", ids(&control));
+    let expiry = metric(&stage, "gateway_credentials_expiry_timestamp_seconds");
+    assert!(control.credentials().iter().any(|key| key.expires_at == Some(expiry)), "{expiry}");
+    assert!(metric(&stage, "gateway_reloads_total{result=\"ok\",what=\"credentials\"}") >= 2);
 }
 
 #[test]

@@ -1,61 +1,61 @@
 //! Who wants new keys, and which attempt answers whom. Pure.
 //!
-//! A key that was revoked fails many calls at once. All of them share one attempt, and a key that stays bad costs no
-//! more than one attempt a second.
+//! A key that was revoked fails many calls at once. Each waits for an attempt that began after it failed, for an earlier
+//! one may have been answered with the old key; all who fail meanwhile share it. A key that stays bad costs no more than
+//! one attempt a second.
 
 use std::time::{Duration, Instant};
 
-/// The least time between two attempts that failing calls cause.
+/// The least time between the beginnings of two attempts that failing calls cause.
 const COOLDOWN: Duration = Duration::from_secs(1);
 
 /// The attempts are numbered from 1; one at a time is under way.
 #[derive(Debug, Default)]
 pub(super) struct Asks {
     begun: u64,
-    ended: u64,
+    /// A call has failed for its key since the last attempt began.
     wanted: bool,
-    last_asked: Option<Instant>,
+    /// The operator wants an attempt.
+    demanded: bool,
+    /// When the last attempt began that a failing call had caused.
+    last_wanted: Option<Instant>,
 }
 
 impl Asks {
-    /// A call has failed for its key: the number of the attempt to wait for. Nothing where the last one was a moment
-    /// ago: there is nothing newer to be had.
-    pub(super) fn ask(&mut self, now: Instant) -> Option<u64> {
-        if self.begun > self.ended {
-            return Some(self.begun);
-        }
-        if self.wanted {
-            return Some(self.begun + 1);
-        }
-        let is_early = |last: Instant| now.saturating_duration_since(last) < COOLDOWN;
-        if self.last_asked.is_some_and(is_early) {
-            return None;
-        }
-        self.last_asked = Some(now);
+    /// A call has failed for its key: the number of the attempt to wait for.
+    pub(super) fn ask(&mut self) -> u64 {
         self.wanted = true;
-        Some(self.begun + 1)
+        self.begun + 1
     }
 
     /// The operator wants an attempt, whatever was before.
     pub(super) fn demand(&mut self) {
-        self.wanted = true;
+        self.demanded = true;
     }
 
-    /// Whether anybody waits for an attempt that has not begun.
-    pub(super) fn is_wanted(&self) -> bool {
-        self.wanted
+    /// The time until somebody's attempt may begin; nothing where nobody wants one.
+    pub(super) fn due_in(&self, now: Instant) -> Option<Duration> {
+        if self.demanded {
+            return Some(Duration::ZERO);
+        }
+        let rested = self.last_wanted.map_or(Duration::ZERO, |last| (last + COOLDOWN).saturating_duration_since(now));
+        self.wanted.then_some(rested)
     }
 
     /// An attempt begins.
-    pub(super) fn begin(&mut self) {
+    pub(super) fn begin(&mut self, now: Instant) {
+        if self.wanted {
+            self.last_wanted = Some(now);
+        }
         self.begun += 1;
         self.wanted = false;
+        self.demanded = false;
     }
 
-    /// The attempt has ended: its number.
-    pub(super) fn end(&mut self) -> u64 {
-        self.ended = self.begun;
-        self.ended
+    /// The attempt has ended: its number. Where it brought new keys, nobody who has asked meanwhile wants another.
+    pub(super) fn end(&mut self, has_renewed: bool) -> u64 {
+        self.wanted &= !has_renewed;
+        self.begun
     }
 }
 
@@ -64,48 +64,71 @@ mod tests {
     use super::*;
     use crate::domain::{Clock, clock::from_unix_seconds};
 
+    fn start() -> Instant {
+        Clock::manual(from_unix_seconds(0)).monotonic()
+    }
+
     #[test]
-    fn all_who_ask_before_an_attempt_ends_share_it() {
-        let now = Clock::manual(from_unix_seconds(0)).monotonic();
+    fn all_who_fail_before_an_attempt_begins_share_it_and_who_fails_later_waits_for_the_next() {
+        let now = start();
         let mut asks = Asks::default();
 
-        let before = [asks.ask(now), asks.ask(now)];
-        asks.begin();
-        let meanwhile = asks.ask(now);
-        let wanted = asks.is_wanted();
+        let before = [asks.ask(), asks.ask()];
+        let due = asks.due_in(now);
+        asks.begin(now);
+        let meanwhile = asks.ask();
 
-        assert_eq!((before, meanwhile, wanted), ([Some(1), Some(1)], Some(1), false));
-        assert_eq!(asks.end(), 1);
+        assert_eq!((before, due, meanwhile), ([1, 1], Some(Duration::ZERO), 2));
+        assert_eq!(asks.end(false), 1);
+        assert_eq!(asks.due_in(now), Some(COOLDOWN));
+    }
+
+    #[test]
+    fn new_keys_satisfy_all_who_asked_meanwhile() {
+        let mut asks = Asks::default();
+        asks.ask();
+        asks.begin(start());
+        asks.ask();
+
+        asks.end(true);
+
+        assert_eq!(asks.due_in(start()), None);
     }
 
     #[test]
     fn a_key_that_stays_bad_costs_one_attempt_a_second() {
-        let now = Clock::manual(from_unix_seconds(0)).monotonic();
+        let start = start();
         let mut asks = Asks::default();
 
         let attempts = (0..5_000).step_by(10).filter(|ms| {
-            let asked = asks.ask(now + Duration::from_millis(*ms)).is_some();
-            if asks.is_wanted() {
-                asks.begin();
-                asks.end();
+            let now = start + Duration::from_millis(*ms);
+            asks.ask();
+            let is_due = asks.due_in(now) == Some(Duration::ZERO);
+            if is_due {
+                asks.begin(now);
+                asks.end(false);
             }
-            asked
+            is_due
         });
 
         assert_eq!(attempts.count(), 5);
     }
 
     #[test]
-    fn the_operator_is_not_told_to_wait() {
-        let now = Clock::manual(from_unix_seconds(0)).monotonic();
+    fn the_operator_is_not_told_to_wait_and_makes_nobody_else_wait() {
+        let now = start();
         let mut asks = Asks::default();
-        asks.ask(now);
-        asks.begin();
-        asks.end();
+        asks.ask();
+        asks.begin(now);
+        asks.end(false);
 
         asks.demand();
+        let demanded = asks.due_in(now);
+        asks.begin(now);
+        asks.end(true);
+        asks.ask();
 
-        assert!(asks.is_wanted());
-        assert_eq!(asks.ask(now), Some(2));
+        assert_eq!(demanded, Some(Duration::ZERO));
+        assert_eq!(asks.due_in(now + COOLDOWN), Some(Duration::ZERO));
     }
 }

@@ -7,7 +7,7 @@ use std::{
     convert::Infallible,
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use arc_swap::ArcSwap;
@@ -26,8 +26,9 @@ use crate::{
 /// The longest that a connection, and one question to whoever hands out keys, may take.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The longest that a failed call waits for new keys: three questions, for the role's name, its key, and a role on top.
-const LONGEST_WAIT: Duration = Duration::from_secs(6);
+/// The longest that a failed call waits for new keys: a second for its turn, and three questions, for the role's name,
+/// its key, and a role on top.
+const LONGEST_WAIT: Duration = Duration::from_secs(7);
 
 /// How often the file is looked at. Kubernetes swaps mounted secrets without a signal.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -107,18 +108,16 @@ impl CredentialStore {
     /// Whether other keys than `used` are in force. Where they are not, the source is looked at, once for all who ask
     /// at the same time and at most once a second, and the answer is what came of that. It waits no longer than some
     /// seconds.
-    pub async fn renew(&self, used: &Credentials, now: Instant) -> bool {
+    pub async fn renew(&self, used: &Credentials) -> bool {
         let is_newer = || !self.current.load().are_the_same_as(used);
         if is_newer() || !self.can_change {
             return is_newer();
         }
         let mut ended = self.ended.subscribe();
-        let Some(attempt) = self.asks().ask(now) else {
-            return is_newer();
-        };
+        let attempt = self.asks().ask();
         self.wake.notify_one();
         // Whether time ran out or the refresher went away: the keys are what they are.
-        let _ = timeout(LONGEST_WAIT, ended.wait_for(|ended| *ended >= attempt)).await;
+        let _ = timeout(LONGEST_WAIT, ended.wait_for(|ended| *ended >= attempt || is_newer())).await;
         is_newer()
     }
 
@@ -142,14 +141,14 @@ impl Refresher {
         schedule.renewed(store.current().expires_at(), clock.wall(), luck());
         loop {
             self.until_due(&schedule).await;
-            store.asks().begin();
+            store.asks().begin(clock.monotonic());
             let outcome = chain.fetch(http).await.map(|credentials| store.take(credentials));
             match &outcome {
                 Ok(_) => schedule.renewed(store.current().expires_at(), clock.wall(), luck()),
                 Err(error) if error.may_pass() => schedule.failed(clock.monotonic(), luck()),
                 Err(_) => schedule.gave_up(),
             }
-            let ended = store.asks().end();
+            let ended = store.asks().end(outcome == Ok(Change::Renewed));
             store.ended.send_replace(ended);
             told(&outcome);
         }
@@ -158,8 +157,10 @@ impl Refresher {
     async fn until_due(&self, schedule: &Schedule) {
         let Self { store, chain, clock, .. } = self;
         loop {
-            let sleep = schedule.sleep(clock.wall(), clock.monotonic());
-            if sleep.is_zero() || store.asks().is_wanted() {
+            let now = clock.monotonic();
+            let due_in = store.asks().due_in(now);
+            let sleep = schedule.sleep(clock.wall(), now).min(due_in.unwrap_or(Duration::MAX));
+            if sleep.is_zero() {
                 return;
             }
             let Some(file) = chain.file() else {
