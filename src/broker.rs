@@ -27,6 +27,7 @@ use crate::{
     audit::{Audit, AuditError, CacheUse, Decision, Record},
     cache::{Local, Negative, Rules},
     domain::{Action, BackupId, Caller, Clock, InstanceId, Network, Region, RequestId},
+    metrics::Metrics,
     policy::{Policies, Principal},
     quota::{Driver, Limits, Line, Refusal},
     tencent::{self, ApiAction, client::Client, error::CallError},
@@ -43,6 +44,7 @@ pub struct Broker {
     missing: Negative<Key, Arc<CallError>>,
     failed_refreshes: Negative<Key, ()>,
     audit: Audit,
+    metrics: Arc<Metrics>,
     rules: Rules,
     max_retries: u32,
     clock: Clock,
@@ -138,6 +140,7 @@ impl Broker {
         rules: Rules,
         policies: Policies,
         audit: Audit,
+        metrics: Arc<Metrics>,
         clock: Clock,
     ) -> (Arc<Self>, Vec<Driver>) {
         let (upstreams, drivers) = upstreams::Upstreams::new(&settings.endpoints, &settings.regions, limits, &clock);
@@ -151,6 +154,7 @@ impl Broker {
             missing: Negative::new(rules.negative_ttl),
             failed_refreshes: Negative::new(REFRESH_PAUSE),
             audit,
+            metrics,
             rules,
             max_retries: settings.max_retries,
             clock,
@@ -178,6 +182,21 @@ impl Broker {
         &self.clock
     }
 
+    /// What is counted, here and at the edge.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// Bytes that cached answers weigh.
+    pub fn cached_bytes(&self) -> u64 {
+        self.documents.weighed_bytes()
+    }
+
+    /// How many wait for a token, by the upstream's action, over all endpoints.
+    pub fn queue_lengths(&self) -> Vec<(&'static str, usize)> {
+        ApiAction::ALL.map(|action| (action.as_str(), self.upstreams.queue_length(action))).to_vec()
+    }
+
     /// Whether records cannot be written at the moment.
     pub fn audit_is_failing(&self) -> bool {
         self.audit.is_failing()
@@ -189,7 +208,12 @@ impl Broker {
     ///
     /// When the record is not known to be written. Then nothing of the outcome may leave.
     pub async fn settle(&self, record: Record, status: u16) -> Result<(), AuditError> {
-        self.audit.write(record.to_line(self.clock.wall(), status)).await
+        let outcome = self.audit.write(record.to_line(self.clock.wall(), status)).await;
+        match outcome {
+            Ok(()) => self.metrics.audit_records.inc(),
+            Err(_) => self.metrics.audit_failures.inc(),
+        }
+        outcome
     }
 
     /// The record of a request of a known caller that could not be understood.
@@ -221,6 +245,7 @@ impl Broker {
             action,
             max_retries: self.max_retries,
             clock: &self.clock,
+            metrics: &self.metrics,
         }
     }
 

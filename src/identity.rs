@@ -129,6 +129,10 @@ pub struct IssuerReadiness {
     pub has_keys: bool,
     /// When its key set was last fetched and usable, by the wall clock.
     pub last_success: Option<SystemTime>,
+    /// Fetches of its key set that brought a usable one.
+    pub refreshes_succeeded: u64,
+    /// Fetches that did not.
+    pub refreshes_failed: u64,
 }
 
 impl Identity {
@@ -264,6 +268,8 @@ impl Identity {
             name: Arc::clone(&issuer.settings.name),
             has_keys: issuer.keys.current(now).is_some(),
             last_success: issuer.keys.last_success(),
+            refreshes_succeeded: issuer.keys.refreshes().0,
+            refreshes_failed: issuer.keys.refreshes().1,
         };
         self.issuers.iter().map(readiness).collect()
     }
@@ -312,6 +318,13 @@ fn check_files(settings: &IssuerSettings) -> Result<(), IdentityError> {
 
 impl Denial {
     /// The name in metrics and logs.
+    /// Every word that [`Self::as_str`] can return.
+    pub fn reasons() -> Vec<&'static str> {
+        let others = [Self::NoToken, Self::KeysUnavailable].map(Self::as_str);
+        others.into_iter().chain(Reason::ALL.into_iter().map(Reason::as_str)).collect()
+    }
+
+    /// The reason as a word of a closed set, for metrics and logs.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::NoToken => "no_token",

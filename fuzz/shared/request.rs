@@ -35,6 +35,7 @@ use redis_backup_gateway::{
     domain::{Clock, Throttle},
     http::{self, Edge, Health},
     identity::Identity,
+    metrics::Metrics,
     outbound::TlsRoots,
     policy::Policies,
     quota::CallerQuota,
@@ -229,7 +230,9 @@ async fn serve(
     let audit = Audit::start(config.audit, sink).expect("a thread");
     let tencent = Arc::new(config.tencent);
     let credentials = Arc::new(CredentialStore::load(&tencent.credentials).expect("the credentials are there"));
-    let (broker, _drivers) = Broker::new(&tencent, config.rate_limit, config.cache, policies, audit, clock.clone());
+    let metrics = Metrics::new("fuzz", &[], &[]);
+    let (broker, _drivers) =
+        Broker::new(&tencent, config.rate_limit, config.cache, policies, audit, metrics, clock.clone());
     let roots = TlsRoots::load(None).expect("the built-in roots");
     let endless = NonZeroU32::MAX;
     let limits = redis_backup_gateway::quota::CallerLimits { requests_per_second: endless, burst: endless };

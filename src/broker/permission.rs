@@ -82,6 +82,7 @@ impl Broker {
         };
         let decision = self.policies.load().decide(&Asked { caller: &asker.caller, request, reason: &asker.reason });
         if !decision.failed.is_empty() {
+            self.metrics.policy_errors.inc_by(u64::try_from(decision.failed.len()).unwrap_or(u64::MAX));
             tracing::error!(policies = ?decision.failed, "a policy failed to evaluate, so the request was denied");
         }
         policies.extend(decision.policies.iter().cloned());

@@ -4,14 +4,15 @@ use std::{rc::Rc, sync::Arc, time::Duration};
 
 use super::{
     Ask, Document, Failure, Key, Settled, Worker,
-    attempts::{NO_LIMIT, note},
+    attempts::NO_LIMIT,
     flights::{Boarding, Outcome, Pilot},
     permission::{Permission, Verdict},
 };
 use crate::{
     audit::{CacheUse, Decision, Record},
     cache::{Entry, Freshness, Lookup, Now},
-    domain::Region,
+    domain::{Action, Region},
+    metrics::LookupResult,
     quota::Line,
     tencent::{
         ApiAction, cos_url,
@@ -77,7 +78,10 @@ impl Worker {
         let Verdict { permission, policies } = self.broker.permission(ask);
         record.policies = policies;
         let outcome = match permission {
-            Permission::Denied => Err(Failure::Forbidden),
+            Permission::Denied => {
+                self.broker.metrics.authz_denial(Action::ReadBackupUrls);
+                Err(Failure::Forbidden)
+            }
             Permission::In(region) => self.permitted(ask, region, &mut record).await,
             Permission::Search(allowed) => {
                 record.decision = Decision::Allow;
@@ -120,6 +124,7 @@ impl Worker {
         let (why, fallback) = match broker.documents.look_up(&key, now) {
             Lookup::Fresh { entry, ttl, refresh_is_due } => {
                 if !ask.wants_fresh || entry.lifetime.age(now) < broker.rules.min_age {
+                    broker.metrics.cache_lookup(LookupResult::Hit);
                     if refresh_is_due {
                         self.refresh_in_background(&key);
                     }
@@ -131,8 +136,11 @@ impl Worker {
             Lookup::Missing => (Why::Miss, None),
         };
         if let Some(refusal) = broker.missing.look_up(&key, now.monotonic) {
+            broker.metrics.cache_lookup(LookupResult::Negative);
             return Err(Failure::Upstream(refusal));
         }
+        let looked_up = if why == Why::Stale { LookupResult::Stale } else { LookupResult::Miss };
+        broker.metrics.cache_lookup(looked_up);
         match self.fetch(ask, &key, why).await {
             Err(failure) if is_passing(&failure) => self.bridge(fallback, why).ok_or(failure),
             outcome => outcome,
@@ -208,7 +216,7 @@ async fn fly(worker: Rc<Worker>, key: Key, mut pilot: Pilot<Key, Fetched>) {
     let broker = &worker.broker;
     let course = broker.course(&key.region, ApiAction::DescribeBackupUrl);
     let answer = course.run(&mut pilot.fetch, async |grant| {
-        let progress = |progress| note(grant, progress);
+        let progress = |progress| course.note(grant, progress);
         worker.client.describe_backup_url(&key.region, &key.instance, &key.backup, NO_LIMIT, progress).await
     });
     let Ok(answer) = answer.await else { return };

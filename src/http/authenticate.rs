@@ -37,6 +37,7 @@ pub(super) async fn authenticate<B: MessageBody>(
         }
         Err(denial) => {
             let context = Context::known(&request);
+            edge.worker.broker().metrics().auth_failure(denial.as_str());
             if let Some(suppressed) = edge.refusals_to_log.admit(edge.worker.broker().clock().monotonic()) {
                 tracing::info!(
                     request_id = context.request_id.as_str(),

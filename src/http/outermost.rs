@@ -17,6 +17,7 @@ use super::{
     Edge,
     context::{Context, X_REQUEST_ID},
 };
+use crate::metrics::{Method, Route};
 
 const CONTENT_SECURITY_POLICY: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
 const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
@@ -31,9 +32,13 @@ pub async fn outermost(
     request: ServiceRequest,
     next: Next<impl MessageBody>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    let edge = request.app_data::<Rc<Edge>>().cloned();
+    let began = edge.as_ref().map(|edge| edge.worker.broker().clock().monotonic());
+    let route = Route::of(request.path());
+    let method = Method::of(request.method().as_str());
     let context = Context::of(request.headers());
     let request_id = HeaderValue::from_str(context.request_id.as_str());
-    let is_draining = request.app_data::<Rc<Edge>>().is_some_and(|edge| edge.health.is_draining());
+    let is_draining = edge.as_ref().is_some_and(|edge| edge.health.is_draining());
     request.extensions_mut().insert(context);
     let mut answer = next.call(request).await?;
     let headers = answer.headers_mut();
@@ -46,6 +51,11 @@ pub async fn outermost(
     if is_draining {
         // Sends keep-alive clients to a replica that stays.
         answer.response_mut().head_mut().set_connection_type(ConnectionType::Close);
+    }
+    if let (Some(edge), Some(began)) = (edge, began) {
+        let broker = edge.worker.broker();
+        let took = broker.clock().monotonic().saturating_duration_since(began);
+        broker.metrics().http.answered(route, method, answer.status().as_u16(), took);
     }
     Ok(answer)
 }

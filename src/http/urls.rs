@@ -22,9 +22,11 @@ use super::{
 };
 use crate::{
     audit::Record,
-    broker::{Ask, Asker, Broker, UrlsAnswer},
+    broker::{Ask, Asker, Broker, Failure, UrlsAnswer},
     domain::{BackupId, InstanceId, Network},
+    metrics::{Metrics, Scope},
     policy::Principal,
+    tencent::error::CallError,
 };
 
 const X_ACCESS_REASON: HeaderName = HeaderName::from_static("x-access-reason");
@@ -58,6 +60,7 @@ async fn urls(request: HttpRequest, context: Context) -> HttpResponse {
     let answer = match outcome {
         Ok(answer) => respond(&answer, format, ask.network),
         Err(failure) => {
+            count_rejection(broker.metrics(), &failure);
             tracing::info!(
                 request_id = context.request_id.as_str(),
                 trace_id = context.trace_id.as_deref(),
@@ -68,6 +71,14 @@ async fn urls(request: HttpRequest, context: Context) -> HttpResponse {
         }
     };
     settle(broker, record, answer, &context).await
+}
+
+fn count_rejection(metrics: &Metrics, failure: &Failure) {
+    match failure {
+        Failure::QuotaExhausted(_) => metrics.rejection(Scope::Upstream),
+        Failure::Upstream(error) if matches!(**error, CallError::CircuitOpen(_)) => metrics.rejection(Scope::Circuit),
+        _ => {}
+    }
 }
 
 /// The answer, once its record is written; else a 503, and nothing of the answer leaves.

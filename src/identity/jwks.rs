@@ -67,6 +67,8 @@ pub(super) struct Keys {
 struct State {
     schedule: Schedule,
     last_success: Option<SystemTime>,
+    succeeded: u64,
+    failed: u64,
     /// What the last fetch failed of, so that the log tells of a change and not of each attempt.
     failure: Option<String>,
 }
@@ -95,7 +97,7 @@ impl Keys {
             born: now,
             counts_until_ms: AtomicU64::new(0),
             max_stale: settings.jwks_max_stale,
-            state: Mutex::new(State { schedule, last_success: None, failure: None }),
+            state: Mutex::new(State { schedule, last_success: None, succeeded: 0, failed: 0, failure: None }),
             wake: Notify::new(),
             ended: watch::Sender::new(0),
         }
@@ -113,6 +115,12 @@ impl Keys {
     /// When a key set was last fetched and usable.
     pub(super) fn last_success(&self) -> Option<SystemTime> {
         self.lock().last_success
+    }
+
+    /// Fetches so far: those that brought a usable set, and those that did not.
+    pub(super) fn refreshes(&self) -> (u64, u64) {
+        let state = self.lock();
+        (state.succeeded, state.failed)
     }
 
     /// Waits until a key of this id is in the set or the shared fetch for unknown keys has ended, at most
@@ -153,6 +161,9 @@ impl Keys {
         state.failure = failure;
         if is_ok {
             state.last_success = Some(wall);
+            state.succeeded += 1;
+        } else {
+            state.failed += 1;
         }
         let fetch = state.schedule.end(now, is_ok, luck);
         drop(state);

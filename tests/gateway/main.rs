@@ -14,5 +14,6 @@ mod fairness;
 mod freshness;
 mod load;
 mod main_job;
+mod metrics;
 mod process;
 mod secrets;
