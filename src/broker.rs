@@ -4,9 +4,13 @@
 //! header; what it returns says what happened, and the edge says it to the caller.
 
 mod attempts;
+mod backups;
 mod decisions;
 mod document;
+mod files;
 mod flights;
+mod instances;
+mod pages;
 mod permission;
 mod regions;
 mod upstreams;
@@ -20,8 +24,14 @@ use std::{
 
 use arc_swap::ArcSwap;
 
+pub use backups::{BackupList, BackupsAsk};
 pub use document::Document;
+pub use files::FileAnswer;
+pub use instances::{InstanceList, InstancesAsk, ListedInstance};
+pub use pages::Slice;
 pub use urls::{Source, UrlsAnswer, Why};
+
+use permission::Wish;
 
 use crate::{
     audit::{Audit, AuditError, CacheUse, Decision, Record},
@@ -42,6 +52,7 @@ pub struct Broker {
     flights: flights::Flights<Key, urls::Fetched>,
     documents: Local<Key, Document>,
     missing: Negative<Key, Arc<CallError>>,
+    backups: backups::Backups,
     failed_refreshes: Negative<Key, ()>,
     audit: Audit,
     metrics: Arc<Metrics>,
@@ -83,7 +94,7 @@ pub struct Ask {
     /// The instance.
     pub instance: InstanceId,
     /// The backup.
-    pub backup: BackupId,
+    pub backup: BackupName,
     /// The region, where the caller named one: a configured one.
     pub region: Option<Region>,
     /// The addresses that the caller wants.
@@ -92,7 +103,16 @@ pub struct Ask {
     pub wants_fresh: bool,
 }
 
-/// Why there are no URLs.
+/// How a caller names a backup.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BackupName {
+    /// By its id.
+    Id(BackupId),
+    /// `latest`: the newest one that is finished and whole.
+    Latest,
+}
+
+/// Why there is no answer.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Failure {
     /// The policy says no.
@@ -101,6 +121,12 @@ pub enum Failure {
     /// None of the regions that the caller may use has the instance.
     #[error("no such instance")]
     InstanceNotFound,
+    /// The instance has no backup in status `normal`.
+    #[error("no finished backup")]
+    NoNormalBackup,
+    /// The backup has fewer files.
+    #[error("no such file")]
+    NoSuchFile,
     /// The upstream said no, or nothing that could be understood.
     #[error(transparent)]
     Upstream(Arc<CallError>),
@@ -152,6 +178,7 @@ impl Broker {
             flights: flights::Flights::new(),
             documents: Local::new(rules),
             missing: Negative::new(rules.negative_ttl),
+            backups: backups::Backups::new(rules.negative_ttl),
             failed_refreshes: Negative::new(REFRESH_PAUSE),
             audit,
             metrics,
@@ -228,6 +255,8 @@ impl Broker {
             action: None,
             instance: None,
             backup: None,
+            file: None,
+            file_name: None,
             region: None,
             network: None,
             decision: Decision::Error,
@@ -249,15 +278,13 @@ impl Broker {
         }
     }
 
-    fn record_of(&self, ask: &Ask) -> Record {
+    fn record_of(&self, wish: &Wish<'_>) -> Record {
         Record {
-            action: Some(Action::ReadBackupUrls),
-            instance: Some(ask.instance.clone()),
-            backup: Some(ask.backup.clone()),
-            region: ask.region.clone(),
-            network: Some(ask.network),
+            action: Some(wish.action),
+            instance: Some(wish.instance.clone()),
+            region: wish.region.cloned(),
             decision: Decision::Deny,
-            ..self.record_of_error(&ask.asker)
+            ..self.record_of_error(wish.asker)
         }
     }
 }
@@ -271,6 +298,18 @@ impl Worker {
     /// What all workers share.
     pub fn broker(&self) -> &Arc<Broker> {
         &self.broker
+    }
+}
+
+impl Ask {
+    fn wish(&self) -> Wish<'_> {
+        Wish {
+            asker: &self.asker,
+            action: Action::ReadBackupUrls,
+            instance: &self.instance,
+            region: self.region.as_ref(),
+            network: self.network,
+        }
     }
 }
 
@@ -290,6 +329,16 @@ impl<T> Settled<T> {
     /// The outcome and the record apart.
     pub fn into_parts(self) -> (Result<T, Failure>, Record) {
         (self.outcome, self.record)
+    }
+}
+
+impl Failure {
+    /// The upstream's id of the call that failed, where it said one.
+    fn upstream_request_id(&self) -> Option<Arc<str>> {
+        match self {
+            Self::Upstream(error) => error.request_id().map(|id| id.as_str().into()),
+            _ => None,
+        }
     }
 }
 

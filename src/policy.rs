@@ -9,6 +9,7 @@ mod compile;
 mod entities;
 mod folder;
 mod problem;
+mod reach;
 
 #[cfg(test)]
 mod examples;

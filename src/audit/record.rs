@@ -29,6 +29,10 @@ pub struct Record {
     pub instance: Option<InstanceId>,
     /// The backup, where one was named.
     pub backup: Option<BackupId>,
+    /// The file that the answer leads to, counted from 1; `None` where it is about all of them.
+    pub file: Option<u32>,
+    /// The name of that file, where there is one.
+    pub file_name: Option<Arc<str>>,
     /// The region, where it is known.
     pub region: Option<Region>,
     /// The addresses that were asked for.
@@ -83,6 +87,8 @@ struct Line<'a> {
     action: Option<&'static str>,
     instance_id: Option<&'a str>,
     backup_id: Option<&'a str>,
+    file: Option<u32>,
+    file_name: Option<&'a str>,
     region: Option<&'a str>,
     network: Option<&'static str>,
     decision: &'static str,
@@ -109,6 +115,8 @@ impl Record {
             action: self.action.map(Action::as_str),
             instance_id: self.instance.as_ref().map(InstanceId::as_str),
             backup_id: self.backup.as_ref().map(BackupId::as_str),
+            file: self.file,
+            file_name: self.file_name.as_deref(),
             region: self.region.as_ref().map(Region::as_str),
             network: self.network.map(Network::as_str),
             decision: match self.decision {
@@ -157,6 +165,8 @@ mod tests {
             action: Some(Action::ReadBackupUrls),
             instance: InstanceId::try_from("crs-4y9t57vt").ok(),
             backup: BackupId::try_from("678362566696298532848117").ok(),
+            file: None,
+            file_name: None,
             region: Region::try_from("ap-chengdu").ok(),
             network: Some(Network::Both),
             decision: Decision::Deny,

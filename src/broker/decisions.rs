@@ -56,6 +56,11 @@ impl InForce {
         Self { policies, said }
     }
 
+    /// The policies themselves.
+    pub(super) fn policies(&self) -> &Policies {
+        &self.policies
+    }
+
     /// What the policies say.
     ///
     /// An answer in which a policy failed is not kept: it is an operator's mistake, and each occasion counts.

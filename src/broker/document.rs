@@ -46,6 +46,11 @@ impl Document {
         self.rendered.get_or_init(|| render(self)).clone()
     }
 
+    /// File `n`, counted from 1.
+    pub fn file(&self, n: u32) -> Option<&BackupFile> {
+        self.urls.files.get(usize::try_from(n).ok()?.checked_sub(1)?)
+    }
+
     /// Bytes that this takes, the rendered body included: it repeats every text once, with some syntax around it.
     pub(super) fn weight_bytes(&self) -> usize {
         const SYNTAX_PER_FILE_BYTES: usize = 128;

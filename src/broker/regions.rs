@@ -19,6 +19,7 @@ use super::{
     flights::{Boarding, Flights, Pilot},
 };
 use crate::{
+    cache::Negative,
     domain::{InstanceId, Region},
     quota::{Abandoned, Fetch},
     tencent::{
@@ -35,14 +36,18 @@ pub(super) struct Regions {
     /// All listings turned round, rebuilt with each new one: a request asks it once.
     region_of: ArcSwap<HashMap<InstanceId, Region>>,
     flights: Flights<Region, Arc<Listing>>,
+    failed_lately: Negative<Region, Arc<CallError>>,
     list_ttl: Duration,
 }
 
 /// The instances of one region.
 pub(super) struct Listing {
-    instances: Vec<Instance>,
+    pub(super) instances: Vec<Instance>,
     listed_at: Instant,
 }
+
+/// How long a listing that failed is not tried again: a stream of unknown ids must not become one of calls.
+const FAILURE_PAUSE: Duration = Duration::from_secs(1);
 
 /// The vendor's largest page.
 const PAGE_LENGTH: u32 = 1000;
@@ -56,6 +61,7 @@ impl Regions {
             listings: regions.iter().map(|region| (region.clone(), ArcSwapOption::empty())).collect(),
             region_of: ArcSwap::default(),
             flights: Flights::new(),
+            failed_lately: Negative::new(FAILURE_PAUSE.min(list_ttl)),
             list_ttl,
         }
     }
@@ -114,11 +120,19 @@ impl Worker {
         Err(failure.unwrap_or(Failure::InstanceNotFound))
     }
 
-    async fn listing(self: &Rc<Self>, asker: &Asker, region: &Region) -> Result<Arc<Listing>, Failure> {
+    /// The instances of a region, as of `list_ttl` ago at the most.
+    ///
+    /// # Errors
+    ///
+    /// The failure of the call, or of the wait for it. A failure holds for a second.
+    pub(super) async fn listing(self: &Rc<Self>, asker: &Asker, region: &Region) -> Result<Arc<Listing>, Failure> {
         let broker = &self.broker;
         let now = broker.clock.monotonic();
         if let Some(listing) = broker.regions.fresh(region, now) {
             return Ok(listing);
+        }
+        if let Some(error) = broker.regions.failed_lately.look_up(region, now) {
+            return Err(Failure::Upstream(error));
         }
         let upstream = broker.upstreams.of(region);
         upstream.check(now).map_err(|open| Failure::Upstream(Arc::new(open.into())))?;
@@ -143,7 +157,11 @@ async fn list(worker: Rc<Worker>, region: Region, mut pilot: Pilot<Region, Arc<L
         broker.regions.learn(&region, &listing);
         listing
     });
-    pilot.land(outcome.map_err(Arc::new));
+    let outcome = outcome.map_err(Arc::new);
+    if let Err(error) = &outcome {
+        broker.regions.failed_lately.insert(region, Arc::clone(error), broker.clock.monotonic());
+    }
+    pilot.land(outcome);
 }
 
 async fn list_all(

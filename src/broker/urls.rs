@@ -3,15 +3,15 @@
 use std::{rc::Rc, sync::Arc, time::Duration};
 
 use super::{
-    Ask, Document, Failure, Key, Settled, Worker,
+    Ask, BackupName, Document, Failure, Key, Settled, Worker,
     attempts::NO_LIMIT,
     flights::{Boarding, Outcome, Pilot},
-    permission::{Permission, Verdict},
+    permission::{Permission, Verdict, Wish},
 };
 use crate::{
     audit::{CacheUse, Decision, Record},
     cache::{Entry, Freshness, Lookup, Now},
-    domain::{Action, Region},
+    domain::{BackupId, Region},
     metrics::LookupResult,
     quota::Line,
     tencent::{
@@ -74,30 +74,56 @@ impl Worker {
     ///
     /// The outcome comes with the record of it, which must be written before a byte of the outcome leaves.
     pub async fn urls(self: &Rc<Self>, ask: &Ask) -> Settled<UrlsAnswer> {
-        let mut record = self.broker.record_of(ask);
-        let Verdict { permission, policies } = self.broker.permission(ask);
-        record.policies = policies;
-        let outcome = match permission {
-            Permission::Denied => {
-                self.broker.metrics.authz_denial(Action::ReadBackupUrls);
-                Err(Failure::Forbidden)
-            }
-            Permission::In(region) => self.permitted(ask, region, &mut record).await,
-            Permission::Search(allowed) => {
-                record.decision = Decision::Allow;
-                match self.find_region(&ask.asker, &ask.instance, &allowed).await {
-                    Ok(region) => self.permitted(ask, region, &mut record).await,
-                    Err(failure) => Err(failure),
-                }
-            }
+        let mut record = Record {
+            backup: match &ask.backup {
+                BackupName::Id(backup) => Some(backup.clone()),
+                BackupName::Latest => None,
+            },
+            network: Some(ask.network),
+            ..self.broker.record_of(&ask.wish())
+        };
+        let outcome = match self.permitted_region(&ask.wish(), &mut record).await {
+            Ok(region) => self.permitted(ask, region, &mut record).await,
+            Err(failure) => Err(failure),
         };
         Settled { outcome, record }
     }
 
-    async fn permitted(self: &Rc<Self>, ask: &Ask, region: Region, record: &mut Record) -> Result<UrlsAnswer, Failure> {
+    /// The region in which the caller may do what is wished for, in which the instance is taken to be from here on.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Forbidden`] where the policy permits it nowhere; else what [`find_region`](Self::find_region) says.
+    pub(super) async fn permitted_region(
+        self: &Rc<Self>,
+        wish: &Wish<'_>,
+        record: &mut Record,
+    ) -> Result<Region, Failure> {
+        let Verdict { permission, policies } = self.broker.permission(wish);
+        record.policies = policies;
+        let region = match permission {
+            Permission::Denied => {
+                self.broker.metrics.authz_denial(wish.action);
+                return Err(Failure::Forbidden);
+            }
+            Permission::In(region) => region,
+            Permission::Search(allowed) => {
+                record.decision = Decision::Allow;
+                self.find_region(wish.asker, wish.instance, &allowed).await?
+            }
+        };
         record.decision = Decision::Allow;
         record.region = Some(region.clone());
-        let outcome = self.look_up_or_fetch(ask, region).await;
+        Ok(region)
+    }
+
+    async fn permitted(self: &Rc<Self>, ask: &Ask, region: Region, record: &mut Record) -> Result<UrlsAnswer, Failure> {
+        let backup = match &ask.backup {
+            BackupName::Id(backup) => backup.clone(),
+            BackupName::Latest => self.latest_backup(&ask.asker, &region, &ask.instance).await?,
+        };
+        record.backup = Some(backup.clone());
+        let outcome = self.look_up_or_fetch(ask, region, backup).await;
         match &outcome {
             Ok(answer) => {
                 let document = &answer.entry.value;
@@ -109,17 +135,19 @@ impl Worker {
                 record.upstream_request_id = Some(document.urls.request_id.as_str().into());
                 record.expires_at = Some(document.expires_at);
             }
-            Err(Failure::Upstream(error)) => {
-                record.upstream_request_id = error.request_id().map(|id| id.as_str().into());
-            }
-            Err(_) => {}
+            Err(failure) => record.upstream_request_id = failure.upstream_request_id(),
         }
         outcome
     }
 
-    async fn look_up_or_fetch(self: &Rc<Self>, ask: &Ask, region: Region) -> Result<UrlsAnswer, Failure> {
+    async fn look_up_or_fetch(
+        self: &Rc<Self>,
+        ask: &Ask,
+        region: Region,
+        backup: BackupId,
+    ) -> Result<UrlsAnswer, Failure> {
         let broker = &self.broker;
-        let key = Key { region, instance: ask.instance.clone(), backup: ask.backup.clone() };
+        let key = Key { region, instance: ask.instance.clone(), backup };
         let now = Now::of(&broker.clock);
         let (why, fallback) = match broker.documents.look_up(&key, now) {
             Lookup::Fresh { entry, ttl, refresh_is_due } => {
@@ -248,7 +276,7 @@ fn says_missing(error: &CallError) -> bool {
 /// Whether the upstream may well give a better answer later, so that an old one may bridge the time.
 fn is_passing(failure: &Failure) -> bool {
     match failure {
-        Failure::Forbidden | Failure::InstanceNotFound => false,
+        Failure::Forbidden | Failure::InstanceNotFound | Failure::NoNormalBackup | Failure::NoSuchFile => false,
         Failure::QuotaExhausted(_) | Failure::DeadlineOver | Failure::Lost => true,
         Failure::Upstream(error) => {
             matches!(error.class(), None | Some(Class::RateLimited | Class::Denied | Class::Failed))

@@ -17,6 +17,7 @@ use super::context::Context;
 use crate::{
     audit::AuditError,
     broker::Failure,
+    domain::Action,
     identity::{Denial, challenge},
     tencent::error::{CallError, Class},
 };
@@ -138,8 +139,8 @@ impl Problem {
         problem
     }
 
-    pub(super) fn not_acceptable() -> Self {
-        Self::new(Code::NotAcceptable, "this route answers application/json and text/plain")
+    pub(super) fn not_acceptable(offer: &str) -> Self {
+        Self::new(Code::NotAcceptable, format!("this route answers {offer}"))
     }
 
     pub(super) fn caller_rate_limited(retry_after: Duration) -> Self {
@@ -210,13 +211,18 @@ impl From<&Denial> for Problem {
     }
 }
 
-impl From<&Failure> for Problem {
-    fn from(failure: &Failure) -> Self {
+impl Problem {
+    /// What came of a request for `action`.
+    pub(super) fn of(failure: &Failure, action: Action) -> Self {
         match failure {
             Failure::Forbidden => {
-                Self::new(Code::Forbidden, "the policy does not permit ReadBackupUrls on this instance")
+                Self::new(Code::Forbidden, format!("the policy does not permit {} on this instance", action.as_str()))
             }
             Failure::InstanceNotFound => Self::instance_not_found(),
+            Failure::NoNormalBackup => {
+                Self::new(Code::BackupNotFound, "the instance has no backup in status normal, so none is the latest")
+            }
+            Failure::NoSuchFile => Self::new(Code::BackupNotFound, "the backup has no such file in this network"),
             Failure::QuotaExhausted(refusal) => {
                 let detail = "the upstream's quota cannot serve this call in time; wait as long as Retry-After says";
                 Self::new(Code::UpstreamRateLimited, detail).retry_after(refusal.retry_after)

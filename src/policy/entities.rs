@@ -42,6 +42,17 @@ impl Principal {
         Self(Arc::new(Unasked { caller: Arc::clone(caller), entity: OnceLock::new() }))
     }
 
+    /// The id in policies.
+    pub(super) fn uid(&self) -> &EntityUid {
+        &self.user().uid
+    }
+
+    /// Whether a policy that says `principal in` this speaks of it.
+    pub(super) fn is_in(&self, group: &EntityUid) -> bool {
+        let User { uid, alone } = self.user();
+        uid == group || alone.is_ancestor_of(group, uid)
+    }
+
     fn user(&self) -> &User {
         self.0.entity.get_or_init(|| User::new(&self.0.caller))
     }
@@ -62,6 +73,26 @@ impl User {
         let alone = Entities::from_entities([user], None).expect("one entity has no double and no cycle");
         Self { uid, alone }
     }
+}
+
+/// The id of an action in policies.
+pub(super) fn action_uid(action: Action) -> &'static EntityUid {
+    WORDS.action(action)
+}
+
+/// The id of a region in policies.
+pub(super) fn region_uid(region: &Region) -> EntityUid {
+    entity_uid(&WORDS.region, region.as_str())
+}
+
+/// The type of regions in policies.
+pub(super) fn region_type() -> &'static EntityTypeName {
+    &WORDS.region
+}
+
+/// The type of instances in policies.
+pub(super) fn instance_type() -> &'static EntityTypeName {
+    &WORDS.instance
 }
 
 /// The question in Cedar's terms.
@@ -90,8 +121,7 @@ pub(super) fn store(request: &Request<'_>) -> Entities {
 }
 
 fn instance(id: &InstanceId, region: &Region) -> Entity {
-    let region = entity_uid(&WORDS.region, region.as_str());
-    Entity::new_no_attrs(entity_uid(&WORDS.instance, id.as_str()), HashSet::from([region]))
+    Entity::new_no_attrs(entity_uid(&WORDS.instance, id.as_str()), HashSet::from([region_uid(region)]))
 }
 
 fn context(request: &Request<'_>) -> Context {

@@ -82,7 +82,7 @@ fn what_a_path_or_a_query_cannot_say_is_named_in_a_400() {
         assert!(detail.contains(named), "{path}: {detail}");
     }
     assert_eq!(stage.get(&format!("{}&", base.replace("crs-", "crs%2D") + "?region=ap-chengdu")).status, 200);
-    let records = stage.gateway.records();
+    let records = stage.gateway.records_of(16);
     assert!(records[..15].iter().all(|record| record["decision"] == "error" && record["status"] == 400));
     assert_eq!(stage.control().counters().calls_of("DescribeBackupUrl"), 1);
 }

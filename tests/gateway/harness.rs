@@ -183,10 +183,23 @@ impl Gateway {
         ask(address, method, path, headers)
     }
 
-    /// The audit records so far.
+    /// The audit records so far, of which there must be this many. Each was in the pipe before its answer left, but what
+    /// reads the pipe here is a thread of its own.
+    #[track_caller]
+    pub fn records_of(&self, count: usize) -> Vec<Value> {
+        eventually("the records are read", || self.records().len() >= count);
+        let records = self.records();
+        assert_eq!(records.len(), count, "{records:?}");
+        records
+    }
+
+    /// The audit records that have been read so far.
     pub fn records(&self) -> Vec<Value> {
         let text = self.audit.lock().unwrap();
-        text.lines().map(|line| serde_json::from_str(line).expect("a record is JSON")).collect()
+        text.lines()
+            .filter(|line| line.ends_with('}'))
+            .map(|line| serde_json::from_str(line).expect("a record is JSON"))
+            .collect()
     }
 
     pub fn pid(&self) -> u32 {

@@ -31,7 +31,7 @@ fn two_hundred_requests_for_one_cold_backup_make_one_call() {
     assert_eq!(stage.control().counters().calls_for_backup(known::ORDERS, known::SEED_BACKUP), 1);
     let collapsed = answers.iter().filter(|answer| answer.header("cache-status").unwrap().ends_with("collapsed"));
     assert!(collapsed.count() > 0);
-    assert_eq!(stage.gateway.records().len(), 200);
+    stage.gateway.records_of(200);
 }
 
 #[test]

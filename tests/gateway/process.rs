@@ -34,7 +34,7 @@ fn sigterm_lets_requests_in_flight_end_and_exits_with_zero() {
 
     assert_eq!(answer.status, 200, "{}", answer.text());
     assert_eq!(status.code(), Some(0));
-    assert_eq!(stage.gateway.records().len(), 1);
+    stage.gateway.records_of(1);
 }
 
 #[test]
