@@ -67,7 +67,17 @@ pub(super) async fn only_get(context: Context) -> HttpResponse {
     Problem::method_not_allowed("GET, HEAD").respond(&context)
 }
 
-async fn alive() -> HttpResponse {
+/// Whether the process runs
+///
+/// For load balancers. Nothing that it depends on is asked.
+#[utoipa::path(
+    get,
+    path = "/healthz",
+    operation_id = "is_alive",
+    tag = "About",
+    responses((status = 200, description = "it runs", content_type = "text/plain", body = String, example = json!("ok"))),
+)]
+pub(super) async fn alive() -> HttpResponse {
     HttpResponse::Ok()
         .insert_header((header::CONTENT_TYPE, "text/plain; charset=utf-8"))
         .insert_header((header::CACHE_CONTROL, "no-store"))

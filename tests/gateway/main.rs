@@ -7,11 +7,15 @@
 
 mod harness;
 
+mod cors;
+mod docs;
 mod edge;
 mod failures;
 mod fairness;
 mod files;
 mod freshness;
+mod guessing;
+mod hostile;
 mod lists;
 mod load;
 mod main_job;
