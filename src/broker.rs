@@ -5,6 +5,7 @@
 
 mod attempts;
 mod backups;
+mod decisions;
 mod document;
 mod files;
 mod flights;
@@ -36,6 +37,7 @@ use crate::{
     audit::{Audit, AuditError, CacheUse, Decision, Record},
     cache::{Local, Negative, Rules},
     domain::{Action, BackupId, Caller, Clock, InstanceId, Network, Region, RequestId},
+    metrics::Metrics,
     policy::{Policies, Principal},
     quota::{Driver, Limits, Line, Refusal},
     tencent::{self, ApiAction, client::Client, error::CallError},
@@ -43,7 +45,7 @@ use crate::{
 
 /// What all workers share.
 pub struct Broker {
-    policies: ArcSwap<Policies>,
+    policies: ArcSwap<decisions::InForce>,
     regions: regions::Regions,
     region_names: Vec<Region>,
     upstreams: upstreams::Upstreams,
@@ -53,6 +55,7 @@ pub struct Broker {
     backups: backups::Backups,
     failed_refreshes: Negative<Key, ()>,
     audit: Audit,
+    metrics: Arc<Metrics>,
     rules: Rules,
     max_retries: u32,
     clock: Clock,
@@ -163,11 +166,12 @@ impl Broker {
         rules: Rules,
         policies: Policies,
         audit: Audit,
+        metrics: Arc<Metrics>,
         clock: Clock,
     ) -> (Arc<Self>, Vec<Driver>) {
         let (upstreams, drivers) = upstreams::Upstreams::new(&settings.endpoints, &settings.regions, limits, &clock);
         let broker = Self {
-            policies: ArcSwap::from_pointee(policies),
+            policies: ArcSwap::from_pointee(decisions::InForce::new(policies)),
             regions: regions::Regions::new(&settings.regions, rules.list_ttl),
             region_names: settings.regions.clone(),
             upstreams,
@@ -177,11 +181,17 @@ impl Broker {
             backups: backups::Backups::new(rules.negative_ttl),
             failed_refreshes: Negative::new(REFRESH_PAUSE),
             audit,
+            metrics,
             rules,
             max_retries: settings.max_retries,
             clock,
         };
         (Arc::new(broker), drivers)
+    }
+
+    /// Puts other policies in force; what those before them said is forgotten with them.
+    pub fn replace_policies(&self, policies: Policies) {
+        self.policies.store(Arc::new(decisions::InForce::new(policies)));
     }
 
     /// The configured region of that name.
@@ -199,6 +209,21 @@ impl Broker {
         &self.clock
     }
 
+    /// What is counted, here and at the edge.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// Bytes that cached answers weigh.
+    pub fn cached_bytes(&self) -> u64 {
+        self.documents.weighed_bytes()
+    }
+
+    /// How many wait for a token, by the upstream's action, over all endpoints.
+    pub fn queue_lengths(&self) -> Vec<(&'static str, usize)> {
+        ApiAction::ALL.map(|action| (action.as_str(), self.upstreams.queue_length(action))).to_vec()
+    }
+
     /// Whether records cannot be written at the moment.
     pub fn audit_is_failing(&self) -> bool {
         self.audit.is_failing()
@@ -210,7 +235,12 @@ impl Broker {
     ///
     /// When the record is not known to be written. Then nothing of the outcome may leave.
     pub async fn settle(&self, record: Record, status: u16) -> Result<(), AuditError> {
-        self.audit.write(record.to_line(self.clock.wall(), status)).await
+        let outcome = self.audit.write(record.to_line(self.clock.wall(), status)).await;
+        match outcome {
+            Ok(()) => self.metrics.audit_records.inc(),
+            Err(_) => self.metrics.audit_failures.inc(),
+        }
+        outcome
     }
 
     /// The record of a request of a known caller that could not be understood.
@@ -244,6 +274,7 @@ impl Broker {
             action,
             max_retries: self.max_retries,
             clock: &self.clock,
+            metrics: &self.metrics,
         }
     }
 

@@ -1,5 +1,6 @@
 //! The commands of the program. It only wires: rules live in the rooms below.
 
+mod authorize;
 mod check_config;
 mod health;
 mod output;
@@ -36,6 +37,8 @@ enum Command {
         #[arg(long)]
         print: bool,
     },
+    /// Say what the policies decide about a caller, and which of them do
+    Authorize(Box<authorize::Question>),
     /// Ask the admin listener of a running gateway whether it is alive, for container health checks
     Health,
 }
@@ -84,8 +87,9 @@ pub fn run() -> ExitCode {
             Outcome::No.into()
         }
         (Command::Serve, Ok(Loaded { config, .. })) => server::run(config.into()),
+        (Command::Authorize(question), Ok(Loaded { config, .. })) => authorize::run(&question, &config).into(),
         (Command::Health, Ok(Loaded { config, .. })) => health::run(config.server.admin_listen).into(),
-        (Command::Serve | Command::Health, Err(problems)) => {
+        (Command::Serve | Command::Authorize(_) | Command::Health, Err(problems)) => {
             report(&problems, file.is_some());
             Outcome::Wrong.into()
         }

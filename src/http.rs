@@ -54,7 +54,7 @@ pub fn public(config: &mut web::ServiceConfig) {
 
 /// Routes of the admin listener.
 pub fn admin(config: &mut web::ServiceConfig) {
-    config.service(ops::healthz()).service(ops::readyz()).default_service(web::to(not_found));
+    config.service(ops::healthz()).service(ops::readyz()).service(ops::metrics()).default_service(web::to(not_found));
 }
 
 async fn not_found(context: context::Context) -> HttpResponse {

@@ -19,13 +19,14 @@ use crate::{
     cache,
     domain::{Clock, Throttle},
     http::{self, Edge, Health, cors},
-    identity::{self, Identity},
+    identity::{self, Denial, Identity, IdentityError},
+    metrics::Metrics,
     outbound::{RootsError, TlsRoots},
     policy::{self, Policies, PolicyErrors},
     quota::{self, CallerQuota},
     telemetry::{self, TelemetryError},
     tencent::{
-        self,
+        self, ApiAction,
         client::Client,
         credentials::{CredentialStore, CredentialsError},
     },
@@ -84,6 +85,8 @@ enum StartError {
     Roots(#[from] RootsError),
     #[error("tencent.credentials: {0}")]
     Credentials(#[from] CredentialsError),
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
     #[error("policy.dir: {0}")]
     Policies(#[from] PolicyErrors),
     #[error("the audit writer did not start: {0}")]
@@ -159,11 +162,15 @@ fn start(setup: Setup) -> Result<Gateway, StartError> {
     let signals = Signals::register().map_err(StartError::Signals)?;
     let roots = TlsRoots::load(setup.tencent.ca_file.as_deref())?;
     let credentials = Arc::new(CredentialStore::load(&setup.tencent.credentials)?);
+    let (identity, refresher) = Identity::new(&setup.auth, clock.clone())?;
     let policies = Policies::load(&setup.policy.dir)?;
     let audit = standard_output().and_then(|sink| Audit::start(setup.audit, sink)).map_err(StartError::Audit)?;
     let tencent = Arc::new(setup.tencent);
-    let (broker, drivers) = Broker::new(&tencent, setup.rate_limit, setup.cache, policies, audit, clock.clone());
-    let (identity, refresher) = Identity::new(setup.auth, roots.clone(), clock.clone());
+    let reasons = Denial::reasons();
+    let actions = ApiAction::ALL.map(ApiAction::as_str);
+    let metrics = Metrics::new(option_env!("GATEWAY_REVISION").unwrap_or("unknown"), &reasons, &actions);
+    let (broker, drivers) =
+        Broker::new(&tencent, setup.rate_limit, setup.cache, policies, audit, metrics, clock.clone());
     let caller_quota = Arc::new(CallerQuota::new(setup.per_caller, clock.clone()));
     let health = Arc::new(Health::new(Arc::clone(&broker), Arc::clone(&identity)));
 

@@ -15,7 +15,7 @@ use words::{Word, words};
 
 /// Every room in reading order, and the rooms that it may use. An arrow points down this table, never up, and never to
 /// a sibling: those who stand side by side are introduced to each other by whoever stands above them.
-const ROOMS: [(&str, &[&str]); 16] = [
+const ROOMS: [(&str, &[&str]); 17] = [
     ("lib", &[]),
     ("main", &["cli"]),
     (
@@ -52,16 +52,18 @@ const ROOMS: [(&str, &[&str]); 16] = [
             "outbound",
             "telemetry",
             "domain",
+            "metrics",
         ],
     ),
-    ("http", &["broker", "audit", "cache", "identity", "policy", "quota", "tencent", "domain"]),
-    ("broker", &["audit", "cache", "identity", "policy", "quota", "tencent", "domain"]),
+    ("http", &["broker", "audit", "cache", "identity", "policy", "quota", "tencent", "metrics", "domain"]),
+    ("broker", &["audit", "cache", "identity", "policy", "quota", "tencent", "metrics", "domain"]),
     ("audit", &["domain"]),
     ("cache", &["domain"]),
     ("identity", &["outbound", "domain"]),
     ("policy", &["domain"]),
     ("quota", &["domain"]),
     ("tencent", &["outbound", "domain"]),
+    ("metrics", &["domain"]),
     ("outbound", &["domain"]),
     ("telemetry", &["domain"]),
     ("domain", &[]),

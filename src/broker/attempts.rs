@@ -1,12 +1,13 @@
 //! One fetch, attempt by attempt: a token, a call, and again where that is safe and somebody still waits.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::time::sleep;
 
 use super::upstreams::Upstream;
 use crate::{
     domain::Clock,
+    metrics::Metrics,
     quota::{Abandoned, Fetch, Grant},
     tencent::{
         ApiAction,
@@ -25,6 +26,8 @@ pub(super) struct Course<'a> {
     pub(super) max_retries: u32,
     /// The clock.
     pub(super) clock: &'a Clock,
+    /// What is counted.
+    pub(super) metrics: &'a Metrics,
 }
 
 impl Course<'_> {
@@ -48,8 +51,12 @@ impl Course<'_> {
             if let Err(open) = self.upstream.enter(self.clock.monotonic()) {
                 return Ok(Err(open.into()));
             }
+            self.metrics.waited(self.action.as_str(), grant.waited().as_secs_f64());
+            let began = self.clock.monotonic();
             let outcome = call(&mut grant).await;
             let now = self.clock.monotonic();
+            let kind = outcome.as_ref().err().map_or("ok", CallError::kind);
+            self.metrics.upstream_request(self.action.as_str(), kind, (now - began).as_secs_f64());
             self.upstream.learn(outcome.as_ref().err(), now);
             let error = match outcome {
                 Ok(value) => {
@@ -87,12 +94,27 @@ impl Course<'_> {
     }
 }
 
-/// Tells the token how its call goes, for that decides when it comes back.
-pub(super) fn note(grant: &mut Grant, progress: Progress) {
-    match progress {
-        Progress::HandedOver(at) => grant.handed_over(at),
-        Progress::Connecting(at) => grant.connecting(at),
-        Progress::Answered { at, .. } => grant.answered(at),
+impl Course<'_> {
+    /// Tells the token how its call goes, for that decides when it comes back.
+    pub(super) fn note(&self, grant: &mut Grant, progress: Progress) {
+        match progress {
+            Progress::HandedOver(at) => grant.handed_over(at),
+            Progress::Connecting(at) => grant.connecting(at),
+            Progress::Answered { at, date } => {
+                grant.answered(at);
+                if let Some(date) = date {
+                    self.metrics.clock_skew(seconds_ahead(date, self.clock.wall()));
+                }
+            }
+        }
+    }
+}
+
+/// By how many seconds `theirs` is ahead of `ours`. The upstream's `Date` has whole seconds, so less than one is noise.
+fn seconds_ahead(theirs: SystemTime, ours: SystemTime) -> f64 {
+    match theirs.duration_since(ours) {
+        Ok(ahead) => ahead.as_secs_f64(),
+        Err(behind) => -behind.duration().as_secs_f64(),
     }
 }
 

@@ -6,7 +6,7 @@ use std::{rc::Rc, sync::Arc, time::Duration};
 
 use super::{
     Asker, Failure, Settled, Worker,
-    attempts::{NO_LIMIT, note},
+    attempts::NO_LIMIT,
     flights::{Boarding, Flights, Pilot},
     pages::{LONGEST_PAGE, Slice},
     permission::Wish,
@@ -176,7 +176,7 @@ async fn fly(worker: Rc<Worker>, key: PageKey, mut pilot: Pilot<PageKey, Arc<Bac
     let course = broker.course(&key.region, ApiAction::DescribeInstanceBackups);
     let answer = course.run(&mut pilot.fetch, async |grant| {
         let PageKey { region, instance, filter, page } = &key;
-        let progress = |progress| note(grant, progress);
+        let progress = |progress| course.note(grant, progress);
         worker.client.describe_instance_backups(region, instance, *page, filter, NO_LIMIT, progress).await
     });
     let Ok(answer) = answer.await else { return };

@@ -7,12 +7,7 @@ use std::{collections::BTreeSet, rc::Rc, sync::Arc};
 use futures_util::future::join_all;
 use tokio::task::yield_now;
 
-use super::{
-    Asker, Settled, Worker,
-    pages::Slice,
-    permission::{Wish, allows},
-    regions::Listing,
-};
+use super::{Asker, Settled, Worker, pages::Slice, permission::Wish, regions::Listing};
 use crate::{
     audit::{Decision, Record},
     domain::{Action, Network, Region},
@@ -62,7 +57,7 @@ impl Worker {
         let policies = self.broker.policies.load_full();
         let principal = &ask.asker.principal;
         let mut asked: Vec<_> = ask.region.as_ref().map_or(&*self.broker.region_names, std::slice::from_ref).to_vec();
-        asked.retain(|region| policies.could_allow(principal, Action::ListInstances, region));
+        asked.retain(|region| policies.policies().could_allow(principal, Action::ListInstances, region));
         let listings =
             join_all(asked.iter().map(async |region| (region, self.listing(&ask.asker, region).await))).await;
 
@@ -82,7 +77,7 @@ impl Worker {
                 for instance in instances {
                     let wish = wish(&ask.asker, instance);
                     let mut by = Vec::new();
-                    if !allows(&policies, &wish, region, &mut by) {
+                    if !self.broker.allows(&policies, &wish, region, &mut by) {
                         denied_by.extend(by);
                         continue;
                     }

@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
-use super::{Asker, Broker};
+use super::{
+    Asker, Broker,
+    decisions::{Asked, InForce},
+};
 use crate::{
     domain::{Action, InstanceId, Network, Region},
-    policy::{self, Policies},
+    policy,
 };
 
 /// What a caller wants of one instance.
@@ -40,25 +43,33 @@ impl Broker {
     /// Asks the policy, and nobody else: what it denies costs no call and reveals nothing.
     ///
     /// A region that the caller names must be allowed, and so must the one that we know the instance to be in: a
-    /// permit for one region opens no instance of another. Without a name every configured region is asked for.
+    /// permit for one region opens no instance of another. Where we know nothing of the instance, the name is a claim, and
+    /// the listing of that region must bear it out (`Search` among one), unless a lie would win nothing because the
+    /// caller may do the same in every region. Without a name every configured region is asked for.
     pub(super) fn permission(&self, wish: &Wish<'_>) -> Verdict {
         let known = self.regions.known(wish.instance);
         let in_force = self.policies.load();
         let mut policies = Vec::new();
         let permission = match (wish.region, known) {
             (Some(named), known) => {
+                let known_here = known.as_ref() == Some(named);
                 let elsewhere = known.filter(|known| known != named);
                 let mut regions = std::iter::once(named).chain(&elsewhere);
-                let allowed = regions.all(|region| allows(&in_force, wish, region, &mut policies));
-                if allowed { Permission::In(named.clone()) } else { Permission::Denied }
+                if !regions.all(|region| self.allows(&in_force, wish, region, &mut policies)) {
+                    Permission::Denied
+                } else if elsewhere.is_some() || known_here || self.allows_everywhere(&in_force, wish) {
+                    Permission::In(named.clone())
+                } else {
+                    Permission::Search(vec![named.clone()])
+                }
             }
-            (None, Some(known)) if allows(&in_force, wish, &known, &mut policies) => Permission::In(known),
+            (None, Some(known)) if self.allows(&in_force, wish, &known, &mut policies) => Permission::In(known),
             (None, _) => {
                 policies.clear();
                 let allowed: Vec<_> = self
                     .region_names
                     .iter()
-                    .filter(|region| allows(&in_force, wish, region, &mut policies))
+                    .filter(|region| self.allows(&in_force, wish, region, &mut policies))
                     .cloned()
                     .collect();
                 if allowed.is_empty() { Permission::Denied } else { Permission::Search(allowed) }
@@ -68,27 +79,35 @@ impl Broker {
         policies.dedup();
         Verdict { permission, policies }
     }
-}
 
-/// Asks the policies in force about one region, and adds those that decided.
-pub(super) fn allows(
-    in_force: &Policies,
-    wish: &Wish<'_>,
-    region: &Region,
-    policies: &mut impl Extend<Arc<str>>,
-) -> bool {
-    let decision = in_force.decide(&policy::Request {
-        principal: &wish.asker.principal,
-        action: wish.action,
-        instance: wish.instance,
-        region,
-        network: wish.network,
-        client_ip: wish.asker.client_ip,
-        reason: &wish.asker.reason,
-    });
-    if !decision.failed.is_empty() {
-        tracing::error!(policies = ?decision.failed, "a policy failed to evaluate, so the request was denied");
+    /// Whether the caller may do this to the instance wherever it is.
+    fn allows_everywhere(&self, in_force: &InForce, wish: &Wish<'_>) -> bool {
+        self.region_names.iter().all(|region| self.allows(in_force, wish, region, &mut Vec::new()))
     }
-    policies.extend(decision.policies);
-    decision.allowed
+
+    /// Asks the policies in force about one region, and adds those that decided.
+    pub(super) fn allows(
+        &self,
+        in_force: &InForce,
+        wish: &Wish<'_>,
+        region: &Region,
+        policies: &mut impl Extend<Arc<str>>,
+    ) -> bool {
+        let request = policy::Request {
+            principal: &wish.asker.principal,
+            action: wish.action,
+            instance: wish.instance,
+            region,
+            network: wish.network,
+            client_ip: wish.asker.client_ip,
+            reason: &wish.asker.reason,
+        };
+        let decision = in_force.decide(&Asked { caller: &wish.asker.caller, request, reason: &wish.asker.reason });
+        if !decision.failed.is_empty() {
+            self.metrics.policy_errors.inc_by(u64::try_from(decision.failed.len()).unwrap_or(u64::MAX));
+            tracing::error!(policies = ?decision.failed, "a policy failed to evaluate, so the request was denied");
+        }
+        policies.extend(decision.policies.iter().cloned());
+        decision.allowed
+    }
 }

@@ -15,7 +15,7 @@ use futures_util::future::join_all;
 
 use super::{
     Asker, Failure, Worker,
-    attempts::{NO_LIMIT, note},
+    attempts::NO_LIMIT,
     flights::{Boarding, Flights, Pilot},
 };
 use crate::{
@@ -177,7 +177,7 @@ async fn list_all(
         }
         let page = Page { offset: page * PAGE_LENGTH, limit: PAGE_LENGTH };
         let answer = course.run(fetch, async |grant| {
-            worker.client.describe_instances(region, page, NO_LIMIT, |progress| note(grant, progress)).await
+            worker.client.describe_instances(region, page, NO_LIMIT, |progress| course.note(grant, progress)).await
         });
         let answer = match answer.await? {
             Ok(answer) => answer,

@@ -48,6 +48,19 @@ impl Upstreams {
         (Self { by_region: by_region.collect() }, drivers)
     }
 
+    /// Places in the queues of `action`, over all endpoints.
+    pub(super) fn queue_length(&self, action: ApiAction) -> usize {
+        let mut counted = Vec::new();
+        let mut length = 0;
+        for upstream in self.by_region.values() {
+            if !counted.iter().any(|known| Arc::ptr_eq(known, upstream)) {
+                length += upstream.bucket(action).queue_length();
+                counted.push(Arc::clone(upstream));
+            }
+        }
+        length
+    }
+
     /// The endpoint that answers for `region`.
     pub(super) fn of(&self, region: &Region) -> &Upstream {
         self.by_region.get(region).expect("only configured regions get past the edge")

@@ -4,7 +4,7 @@ use std::{rc::Rc, sync::Arc, time::Duration};
 
 use super::{
     Ask, BackupName, Document, Failure, Key, Settled, Worker,
-    attempts::{NO_LIMIT, note},
+    attempts::NO_LIMIT,
     flights::{Boarding, Outcome, Pilot},
     permission::{Permission, Verdict, Wish},
 };
@@ -12,6 +12,7 @@ use crate::{
     audit::{CacheUse, Decision, Record},
     cache::{Entry, Freshness, Lookup, Now},
     domain::{BackupId, Region},
+    metrics::LookupResult,
     quota::Line,
     tencent::{
         ApiAction, cos_url,
@@ -101,7 +102,10 @@ impl Worker {
         let Verdict { permission, policies } = self.broker.permission(wish);
         record.policies = policies;
         let region = match permission {
-            Permission::Denied => return Err(Failure::Forbidden),
+            Permission::Denied => {
+                self.broker.metrics.authz_denial(wish.action);
+                return Err(Failure::Forbidden);
+            }
             Permission::In(region) => region,
             Permission::Search(allowed) => {
                 record.decision = Decision::Allow;
@@ -148,6 +152,7 @@ impl Worker {
         let (why, fallback) = match broker.documents.look_up(&key, now) {
             Lookup::Fresh { entry, ttl, refresh_is_due } => {
                 if !ask.wants_fresh || entry.lifetime.age(now) < broker.rules.min_age {
+                    broker.metrics.cache_lookup(LookupResult::Hit);
                     if refresh_is_due {
                         self.refresh_in_background(&key);
                     }
@@ -159,8 +164,11 @@ impl Worker {
             Lookup::Missing => (Why::Miss, None),
         };
         if let Some(refusal) = broker.missing.look_up(&key, now.monotonic) {
+            broker.metrics.cache_lookup(LookupResult::Negative);
             return Err(Failure::Upstream(refusal));
         }
+        let looked_up = if why == Why::Stale { LookupResult::Stale } else { LookupResult::Miss };
+        broker.metrics.cache_lookup(looked_up);
         match self.fetch(ask, &key, why).await {
             Err(failure) if is_passing(&failure) => self.bridge(fallback, why).ok_or(failure),
             outcome => outcome,
@@ -236,7 +244,7 @@ async fn fly(worker: Rc<Worker>, key: Key, mut pilot: Pilot<Key, Fetched>) {
     let broker = &worker.broker;
     let course = broker.course(&key.region, ApiAction::DescribeBackupUrl);
     let answer = course.run(&mut pilot.fetch, async |grant| {
-        let progress = |progress| note(grant, progress);
+        let progress = |progress| course.note(grant, progress);
         worker.client.describe_backup_url(&key.region, &key.instance, &key.backup, NO_LIMIT, progress).await
     });
     let Ok(answer) = answer.await else { return };

@@ -100,8 +100,9 @@ where
         self.entries.invalidate(key);
     }
 
-    /// Bytes that the entries weigh, as of moka's last housekeeping.
+    /// Bytes that the entries weigh. Does moka's housekeeping first, so it is for a scrape and not for a request.
     pub fn weighed_bytes(&self) -> u64 {
+        self.entries.run_pending_tasks();
         self.entries.weighted_size()
     }
 }
@@ -182,7 +183,6 @@ mod tests {
         for key in 0..1_000 {
             cache.insert(key, entry(&clock, Duration::from_secs(21_600), 4_000));
         }
-        cache.entries.run_pending_tasks();
 
         assert!(cache.weighed_bytes() > 0 && cache.weighed_bytes() <= RULES.max_bytes);
     }

@@ -16,8 +16,10 @@ pub(super) fn check(root: &Table, config: &Config, notes: &Notes) {
         Source::Env => {}
         Source::Auto { .. } | Source::File(_) => check_file(&tencent.at("credentials").at("file")),
     }
+    // The room of identity says itself what is wrong with its other files: they must be fit from the start.
     for issuer in at("auth").at("issuers").items().unwrap_or_default() {
         check_file(&issuer.at("jwks_file"));
+        check_file(&issuer.at("bearer_token_file"));
     }
 }
 

@@ -9,7 +9,7 @@ use actix_web::{HttpResponse, Resource, http::header, web};
 use serde::Serialize;
 
 use super::{context::Context, problem::Problem};
-use crate::{broker::Broker, identity::Identity};
+use crate::{broker::Broker, identity::Identity, metrics::Readings};
 
 /// What readiness depends on.
 pub struct Health {
@@ -65,6 +65,31 @@ pub(super) fn readyz() -> Resource {
 
 pub(super) async fn only_get(context: Context) -> HttpResponse {
     Problem::method_not_allowed("GET, HEAD").respond(&context)
+}
+
+/// `GET /metrics`: the text format of Prometheus.
+pub(super) fn metrics() -> Resource {
+    web::resource("/metrics")
+        .route(web::get().to(scrape))
+        .route(web::head().to(scrape))
+        .default_service(web::to(only_get))
+}
+
+async fn scrape(health: web::Data<Health>) -> HttpResponse {
+    let broker = &health.broker;
+    let issuers = health.identity.readiness();
+    let readings = Readings {
+        cache_bytes: broker.cached_bytes(),
+        queue_lengths: broker.queue_lengths(),
+        jwks_refreshes: issuers
+            .iter()
+            .map(|issuer| (&*issuer.name, issuer.refreshes_succeeded, issuer.refreshes_failed))
+            .collect(),
+    };
+    HttpResponse::Ok()
+        .insert_header((header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8"))
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .body(broker.metrics().render(&readings))
 }
 
 /// Whether the process runs

@@ -18,6 +18,7 @@ use super::{
     context::{Context, X_REQUEST_ID},
     strict,
 };
+use crate::metrics::{Method, Route};
 
 const CONTENT_SECURITY_POLICY: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
 const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
@@ -33,9 +34,12 @@ pub async fn outermost<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B>>, Error> {
+    let edge = request.app_data::<Rc<Edge>>().cloned();
+    let began = edge.as_ref().map(|edge| edge.worker.broker().clock().monotonic());
+    let route = Route::of(request.path());
+    let method = Method::of(request.method().as_str());
     let context = Context::of(request.headers());
     let request_id = HeaderValue::from_str(context.request_id.as_str());
-    let edge = request.app_data::<Rc<Edge>>().cloned();
     let origin = edge.as_ref().and_then(|edge| edge.cors.allowed(request.headers()));
     let must_close = strict::has_body(&request) || edge.as_ref().is_some_and(|edge| edge.health.is_draining());
 
@@ -57,13 +61,18 @@ pub async fn outermost<B: MessageBody>(
     if !headers.contains_key(header::CONTENT_SECURITY_POLICY) {
         headers.insert(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY);
     }
-    if let Some(edge) = edge {
+    if let Some(edge) = &edge {
         edge.cors.grant(origin, headers);
     }
     if must_close {
         // While draining it sends keep-alive clients to a replica that stays; and a body that nobody reads must not be
         // taken for the next request.
         answer.response_mut().head_mut().set_connection_type(ConnectionType::Close);
+    }
+    if let (Some(edge), Some(began)) = (edge, began) {
+        let broker = edge.worker.broker();
+        let took = broker.clock().monotonic().saturating_duration_since(began);
+        broker.metrics().http.answered(route, method, answer.status().as_u16(), took);
     }
     Ok(answer)
 }

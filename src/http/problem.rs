@@ -146,7 +146,7 @@ impl Code {
             }
             Self::BackupNotReady => (StatusCode::CONFLICT, "backup_not_ready", "The backup is not ready"),
             Self::CallerRateLimited => {
-                (StatusCode::TOO_MANY_REQUESTS, "caller_rate_limited", "The caller's own quota is exhausted")
+                (StatusCode::TOO_MANY_REQUESTS, "caller_rate_limited", "Too many requests from this caller")
             }
             Self::UpstreamRateLimited => {
                 (StatusCode::TOO_MANY_REQUESTS, "upstream_rate_limited", "The upstream's quota is exhausted")
@@ -242,13 +242,19 @@ impl From<AuditError> for Problem {
 
 impl From<&Denial> for Problem {
     fn from(denial: &Denial) -> Self {
-        if matches!(denial, Denial::KeysUnavailable) {
-            let detail = "the keys of the token's issuer have not been loaded yet";
-            return Self::new(Code::Unavailable, detail).retry_after(RETRY_SOON);
+        match denial {
+            Denial::NoToken | Denial::Refused(_) => {
+                let mut problem = Self::new(Code::Unauthenticated, denial.to_string());
+                problem.0.challenge = Some(challenge(*denial));
+                problem
+            }
+            Denial::KeysUnavailable => Self::new(Code::Unavailable, denial.to_string()).retry_after(RETRY_SOON),
+            Denial::TooManyFailures { retry_after } => {
+                let detail = "too many requests from this address carried no acceptable token, so this one was not \
+                              looked at; wait as long as Retry-After says";
+                Self::new(Code::CallerRateLimited, detail).retry_after(*retry_after)
+            }
         }
-        let mut problem = Self::new(Code::Unauthenticated, denial.to_string());
-        problem.0.challenge = Some(challenge(*denial));
-        problem
     }
 }
 

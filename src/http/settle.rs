@@ -3,7 +3,13 @@
 use actix_web::HttpResponse;
 
 use super::{problem::Problem, request::Incoming};
-use crate::{audit::Record, broker::Settled, domain::Action};
+use crate::{
+    audit::Record,
+    broker::{Failure, Settled},
+    domain::Action,
+    metrics::{Metrics, Scope},
+    tencent::error::CallError,
+};
 
 impl Incoming {
     /// Ends a request that could not be understood.
@@ -24,6 +30,7 @@ impl Incoming {
         let answer = match outcome {
             Ok(good) => respond(&good),
             Err(failure) => {
+                count_rejection(self.broker().metrics(), &failure);
                 tracing::info!(
                     request_id = self.context.request_id.as_str(),
                     trace_id = self.context.trace_id.as_deref(),
@@ -46,5 +53,13 @@ impl Incoming {
                 Problem::from(error).respond(&self.context)
             }
         }
+    }
+}
+
+fn count_rejection(metrics: &Metrics, failure: &Failure) {
+    match failure {
+        Failure::QuotaExhausted(_) => metrics.rejection(Scope::Upstream),
+        Failure::Upstream(error) if matches!(**error, CallError::CircuitOpen(_)) => metrics.rejection(Scope::Circuit),
+        _ => {}
     }
 }

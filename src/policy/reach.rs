@@ -56,6 +56,8 @@ fn reaches_region(policy: &Policy, region: &Region) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::super::fixtures::*;
     use super::*;
 
@@ -82,7 +84,7 @@ mod tests {
             (r#"permit (principal, action, resource) when { context.reason == "x" };"#, true),
             (r#"forbid (principal, action, resource);"#, false),
         ];
-        let principal = Principal::new(&caller("alice", &["dba"]));
+        let principal = Principal::new(&Arc::new(caller("alice", &["dba"])));
 
         for (policy, expected) in table {
             let found = policies(policy).could_allow(&principal, Action::ListInstances, &region("ap-chengdu"));
@@ -104,7 +106,7 @@ mod tests {
         for groups in [&["dba"][..], &[]] {
             for reason in ["", "INC-1"] {
                 for action in Action::ALL {
-                    let principal = Principal::new(&caller("alice", groups));
+                    let principal = Principal::new(&Arc::new(caller("alice", groups)));
                     let question = super::super::Request { action, reason, ..question(&principal) };
 
                     let reach = policies.could_allow(&principal, action, question.region);

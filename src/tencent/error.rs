@@ -108,6 +108,21 @@ pub enum CallError {
     CircuitOpen(#[from] CircuitOpen),
 }
 
+impl Class {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::InvalidRequest => "invalid_request",
+            Self::InstanceNotFound => "instance_not_found",
+            Self::BackupNotFound => "backup_not_found",
+            Self::UnsupportedByInstance => "unsupported_by_instance",
+            Self::BackupNotReady => "backup_not_ready",
+            Self::RateLimited => "rate_limited",
+            Self::Denied => "denied",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 /// What a code means, by the contract's table of errors.
 pub fn classify(code: &str) -> Class {
     let (family, _) = code.split_once('.').unwrap_or((code, ""));
@@ -147,6 +162,19 @@ impl CallError {
         match self {
             Self::Refused { request_id, .. } => Some(request_id),
             _ => None,
+        }
+    }
+
+    /// What went wrong, as a word of a closed set for metrics.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Refused { class, .. } => class.as_str(),
+            Self::Status(_) => "status",
+            Self::Connect(_) => "connect",
+            Self::Dropped => "dropped",
+            Self::Timeout => "timeout",
+            Self::Malformed(_) => "malformed",
+            Self::CircuitOpen(_) => "circuit_open",
         }
     }
 

@@ -139,6 +139,11 @@ impl Gateway {
         self
     }
 
+    /// A gateway with a configuration of the test's own.
+    pub fn configured(configuration: &str, overrides: &str) -> Self {
+        Self::spawn(configuration, overrides, Stdio::piped()).when_ready()
+    }
+
     /// The same without waiting for it to be ready.
     pub fn start_unready(sandbox: &Sandbox, overrides: &str) -> Self {
         Self::spawn(&configuration(sandbox), overrides, Stdio::piped())

@@ -7,6 +7,7 @@
 
 mod harness;
 
+mod callers;
 mod cors;
 mod docs;
 mod edge;
@@ -19,5 +20,6 @@ mod hostile;
 mod lists;
 mod load;
 mod main_job;
+mod metrics;
 mod process;
 mod secrets;

@@ -84,6 +84,20 @@ pub(in crate::config) const KEYS: &[Key] = &[
         Is("10s"),
         "The least time between two fetches of a key set that unknown key ids cause.",
     ),
+    key(
+        "auth.jwks_max_stale",
+        Kind::Duration(SECOND, 30 * DAY),
+        Is("24h"),
+        "How long keys count after the last fetch that brought them. Beyond it the issuer's tokens are answered with 503.",
+    ),
+    key(
+        "auth.revoked_file",
+        Kind::Path,
+        Nothing,
+        "What is accepted no more: lines `jti:<issuer name>:<jti>`, `sub:<issuer name>:<sub>`, `kid:<issuer name>:<kid>`, \
+         blank lines, and comments behind `#`. Read again when it changes; a change takes effect within a second, on \
+         tokens that were accepted before, too. A file with a mistake keeps the list before it in force.",
+    ),
     key("auth.issuers", Kind::Tables("[[auth.issuers]]"), Required, "Whose tokens are accepted. In the file only."),
     key(
         "auth.issuers[].name",
@@ -96,7 +110,8 @@ pub(in crate::config) const KEYS: &[Key] = &[
         Kind::Text("at most 64 printable characters without blanks"),
         Is(""),
         "Stands before `sub` and groups in policies. Unique, at most one empty, and no other begins with it, so that \
-         two issuers never mean the same user.",
+         two issuers never mean the same user. An issuer whose prefix is empty cannot name users and groups that begin \
+         with another's.",
     ),
     key(
         "auth.issuers[].issuer",
@@ -117,19 +132,42 @@ pub(in crate::config) const KEYS: &[Key] = &[
             "RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384 or EdDSA",
         ),
         Is("[\"RS256\", \"ES256\", \"EdDSA\"]"),
-        "The signature algorithms that this issuer uses. Asymmetric ones only.",
+        "The signature algorithms that this issuer uses. Asymmetric ones only; with `hs256_secret_file` it is HS256 alone.",
     ),
     key(
         "auth.issuers[].jwks_url",
         Kind::Url("an https URL without a user; plain http only to loopback addresses"),
         Nothing,
-        "Where the key set is fetched. Either this or `jwks_file`.",
+        "Where the key set is fetched. Without it, `jwks_file` and `hs256_secret_file` it is found by OpenID Connect \
+         discovery, at `<issuer>/.well-known/openid-configuration`.",
     ),
     key(
         "auth.issuers[].jwks_file",
         Kind::Path,
         Nothing,
-        "A file with the key set, read again on every refresh. Either this or `jwks_url`.",
+        "A file with the key set in place of `jwks_url`. Read again every second.",
+    ),
+    key(
+        "auth.issuers[].hs256_secret_file",
+        Kind::Path,
+        Nothing,
+        "A file with the secret of an issuer that signs with HS256, 32 to 4096 bytes; a line break at its end is not part \
+         of it. Whoever has the secret can make tokens. Such an issuer has no other keys. Read again every second.",
+    ),
+    key(
+        "auth.issuers[].ca_file",
+        Kind::Path,
+        Nothing,
+        "Certificate authorities (PEM) that are trusted for this issuer's keys beside the built-in ones. Read for each \
+         fetch.",
+    ),
+    key(
+        "auth.issuers[].bearer_token_file",
+        Kind::Path,
+        Nothing,
+        "A token that is shown when the keys are fetched, as a Kubernetes cluster wants it. Read for each fetch. With \
+         discovery it goes on to the key set only where that is at the same host and port as the issuer; where it is \
+         not, name `jwks_url`.",
     ),
     key(
         "auth.issuers[].groups_claim",
@@ -255,6 +293,19 @@ pub(in crate::config) const KEYS: &[Key] = &[
         Kind::Number(1, 1_000_000),
         Is("100"),
         "Requests that a caller who was idle may send at once.",
+    ),
+    key(
+        "rate_limit.failed_auth.requests_per_second",
+        Kind::Number(1, 1_000_000),
+        Is("50"),
+        "Failed authentications of one client address that are answered each second. Beyond it, tokens from that address \
+         that are not known yet are answered with 429, unverified.",
+    ),
+    key(
+        "rate_limit.failed_auth.burst",
+        Kind::Number(1, 1_000_000),
+        Is("200"),
+        "Failed authentications of one client address that are answered at once.",
     ),
     key(
         "cache.max_bytes",

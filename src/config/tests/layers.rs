@@ -6,7 +6,7 @@ use super::{BASE, Loaded, lines, problems, valid};
 use crate::{
     config::{Variables, load},
     domain::Region,
-    identity::{Algorithm, KeySource},
+    identity::{Algorithm, KeySetUrl, KeySource},
     telemetry::Format,
     tencent::{DownloadRestriction, credentials::Source},
 };
@@ -37,7 +37,7 @@ fn what_is_left_out_has_its_default() {
     assert_eq!(&*issuer.prefix, "");
     assert_eq!(issuer.algorithms, [Algorithm::Rs256, Algorithm::Es256, Algorithm::EdDsa]);
     assert_eq!(issuer.groups_claim, ["groups"]);
-    assert_eq!(issuer.keys, KeySource::Url("https://sso.example.internal/jwks".to_owned()));
+    assert_eq!(issuer.keys, KeySource::Url(KeySetUrl::try_from("https://sso.example.internal/jwks").unwrap()));
 }
 
 #[test]

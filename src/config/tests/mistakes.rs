@@ -182,7 +182,13 @@ fn a_wrong_issuer_is_told_what_would_be_right() {
             "auth.issuers[0].jwks_url (FILE:9:12): must be an https URL without a user; plain http only to loopback \
              addresses",
         ),
-        (JWKS_URL, "", "auth.issuers[0] (FILE:5:1): must say where its keys are, with jwks_url or jwks_file"),
+        (
+            "issuer = \"https://sso.example.internal\"\naudiences = [\"redis-backup-gateway\"]\n\
+             jwks_url = \"https://sso.example.internal/jwks\"",
+            "issuer = \"sso\"\naudiences = [\"redis-backup-gateway\"]",
+            "auth.issuers[0] (FILE:5:1): must say where its keys are, with jwks_url, jwks_file or hs256_secret_file: \
+             discovery needs an issuer that is an https URL, or http on this machine",
+        ),
         (
             NAME,
             "name = \"sso\"\njwks_file = \"keys.json\"",
@@ -192,7 +198,30 @@ fn a_wrong_issuer_is_told_what_would_be_right() {
             NAME,
             "name = \"sso\"\nalgorithms = [\"ES256\", \"HS256\"]",
             "auth.issuers[0].algorithms[1] (FILE:7:24): must be asymmetric, not \"HS256\": whoever can check its \
-             signatures can make them",
+             signatures can make them; HS256 alone is possible, with hs256_secret_file",
+        ),
+        (
+            NAME,
+            "name = \"sso\"\nhs256_secret_file = \"secret\"",
+            "auth.issuers[0].hs256_secret_file (FILE:7:21): must not stand beside jwks_url: keys come from one place",
+        ),
+        (
+            JWKS_URL,
+            "hs256_secret_file = \"secret\"\nalgorithms = [\"HS256\", \"RS256\"]",
+            "auth.issuers[0].algorithms[1] (FILE:10:24): must be HS256 and nothing beside it: the issuer's key is the \
+             secret of hs256_secret_file",
+        ),
+        (
+            JWKS_URL,
+            "jwks_file = \"keys.json\"\nca_file = \"ca.pem\"",
+            "auth.issuers[0].ca_file (FILE:10:11): must stand beside jwks_url or discovery only: keys in a file are not \
+             fetched",
+        ),
+        (
+            JWKS_URL,
+            "hs256_secret_file = \"secret\"\nbearer_token_file = \"token\"",
+            "auth.issuers[0].bearer_token_file (FILE:10:21): must stand beside jwks_url or discovery only: keys in a file \
+             are not fetched",
         ),
         (
             NAME,
@@ -304,8 +333,8 @@ fn an_unknown_key_is_told_what_may_have_been_meant() {
         ),
         (
             "[[auth.issuers]]\nname = \"b\"\nprefix = \"b:\"\nissuer = \"b\"\naudiences = [\"b\"]\njwks_file = \"b\"\n\
-             ca_file = \"b\"",
-            "auth.issuers[1].ca_file (FILE:16:11): is not known to this version; ca_file stands in [tencent]",
+             account = \"b\"",
+            "auth.issuers[1].account (FILE:16:11): is not known to this version; account stands in [tencent]",
         ),
         (
             "[log]\n\"a\\u001b[2Jb\" = 1",
@@ -345,7 +374,7 @@ leeway = 30
 
 [[auth.issuers]]
 name = "SSO"
-issuer = "https://sso.example.internal"
+issuer = "sso"
 audiences = []
 algorithms = ["HS512"]
 
@@ -370,8 +399,8 @@ max_bytes = "lots"
             "auth.leeway",
             "auth.issuers[0].name",
             "auth.issuers[0].audiences",
-            "auth.issuers[0].algorithms[0]",
             "auth.issuers[0]",
+            "auth.issuers[0].algorithms[0]",
             "tencent.regions[0]",
             "tencent.max_retries",
             "cache.max_bytes",
