@@ -45,8 +45,8 @@ enum Command {
 
 impl From<Config> for server::Setup {
     fn from(config: Config) -> Self {
-        let Config { server, auth, policy, tencent, rate_limit, per_caller, cache, audit, log } = config;
-        Self { server, auth, policy, tencent, rate_limit, per_caller, cache, audit, log }
+        let Config { server, cors, auth, policy, tencent, rate_limit, per_caller, cache, audit, log } = config;
+        Self { server, cors, auth, policy, tencent, rate_limit, per_caller, cache, audit, log }
     }
 }
 

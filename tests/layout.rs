@@ -37,7 +37,7 @@ const ROOMS: [(&str, &[&str]); 17] = [
         ],
     ),
     // It makes the settings of the rooms below, and knows no more of them.
-    ("config", &["server", "audit", "cache", "identity", "policy", "quota", "tencent", "telemetry", "domain"]),
+    ("config", &["server", "http", "audit", "cache", "identity", "policy", "quota", "tencent", "telemetry", "domain"]),
     (
         "server",
         &[

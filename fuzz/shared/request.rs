@@ -241,6 +241,8 @@ async fn serve(
         identity: Arc::clone(&identity),
         caller_quota: Arc::new(CallerQuota::new(limits, clock)),
         refusals_to_log: Throttle::new(1),
+        cors: http::cors::Cors::new(&config.cors),
+        openapi: http::openapi::document(broker.regions()),
         health: Arc::new(Health::new(broker, identity)),
         trusted_proxies: config.server.trusted_proxies.into(),
         request_timeout: Duration::from_secs(10),
@@ -255,8 +257,8 @@ async fn serve(
                 |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
             let (status, request_id, content_type) =
                 (response.status().as_u16(), text("x-request-id"), text("content-type"));
-            let body = to_bytes(response.into_body()).await.ok().expect("a body").to_vec();
-            Answer { status, request_id, content_type, body }
+            let Ok(body) = to_bytes(response.into_body()).await else { panic!("a body ends early") };
+            Answer { status, request_id, content_type, body: body.to_vec() }
         }
         .boxed_local()
     })

@@ -51,6 +51,16 @@ pub(in crate::config) const KEYS: &[Key] = &[
         "Networks whose `Forwarded` and `X-Forwarded-For` are believed.",
     ),
     key(
+        "cors.allowed_origins",
+        Kind::Texts(
+            "[\"https://dashboard.example.internal\"]",
+            "an origin as browsers write it, such as \"https://dashboard.example.internal\": scheme and host in lower \
+             case, the port only where it is not the scheme's own, nothing behind it",
+        ),
+        Is("[]"),
+        "Web pages of these origins may use the API from a browser, with a token of their own. Compared exactly.",
+    ),
+    key(
         "auth.leeway",
         Kind::Duration(0, 10 * MINUTE),
         Is("30s"),

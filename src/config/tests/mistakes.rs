@@ -328,7 +328,7 @@ fn an_unknown_key_is_told_what_may_have_been_meant() {
         ),
         (
             "[shared]\nurl = \"redis://:secret@127.0.0.1\"",
-            "shared (FILE:10:1): is not known to this version; known here: server, auth, policy, tencent, rate_limit, \
+            "shared (FILE:10:1): is not known to this version; known here: server, cors, auth, policy, tencent, rate_limit, \
              cache, audit, log",
         ),
         (
