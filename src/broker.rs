@@ -7,9 +7,11 @@ mod attempts;
 mod backups;
 mod decisions;
 mod document;
+mod failure;
 mod files;
 mod flights;
 mod instances;
+mod open_record;
 mod pages;
 mod permission;
 mod regions;
@@ -26,8 +28,10 @@ use arc_swap::ArcSwap;
 
 pub use backups::{BackupList, BackupsAsk};
 pub use document::Document;
+pub use failure::Failure;
 pub use files::FileAnswer;
 pub use instances::{InstanceList, InstancesAsk, ListedInstance};
+pub use open_record::OpenRecord;
 pub use pages::Slice;
 pub use urls::{Source, UrlsAnswer, Why};
 
@@ -39,7 +43,7 @@ use crate::{
     domain::{Action, BackupId, Caller, Clock, InstanceId, Network, Region, RequestId},
     metrics::Metrics,
     policy::{Policies, Principal},
-    quota::{Driver, Limits, Line, Refusal},
+    quota::{Driver, Limits, Line},
     tencent::{self, ApiAction, client::Client, credentials::CredentialStore, error::CallError},
 };
 
@@ -125,40 +129,11 @@ pub enum BackupName {
     Latest,
 }
 
-/// Why there is no answer.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum Failure {
-    /// The policy says no.
-    #[error("the policy does not permit this")]
-    Forbidden,
-    /// None of the regions that the caller may use has the instance.
-    #[error("no such instance")]
-    InstanceNotFound,
-    /// The instance has no backup in status `normal`.
-    #[error("no finished backup")]
-    NoNormalBackup,
-    /// The backup has fewer files.
-    #[error("no such file")]
-    NoSuchFile,
-    /// The upstream said no, or nothing that could be understood.
-    #[error(transparent)]
-    Upstream(Arc<CallError>),
-    /// The shared bucket cannot serve this call in time.
-    #[error("the upstream's quota is exhausted")]
-    QuotaExhausted(Refusal),
-    /// The request's time ran out while the upstream was asked.
-    #[error("the request's time ran out")]
-    DeadlineOver,
-    /// The task that fetched died.
-    #[error("the fetch was lost")]
-    Lost,
-}
-
 /// What came of a request, with the record that must be written before the caller hears of it.
 pub struct Settled<T> {
     /// What came of it.
     pub outcome: Result<T, Failure>,
-    record: Record,
+    record: OpenRecord,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -257,8 +232,8 @@ impl Broker {
     /// # Errors
     ///
     /// When the record is not known to be written. Then nothing of the outcome may leave.
-    pub async fn settle(&self, record: Record, status: u16) -> Result<(), AuditError> {
-        let outcome = self.audit.write(record.to_line(self.clock.wall(), status)).await;
+    pub async fn settle(&self, record: OpenRecord, status: u16) -> Result<(), AuditError> {
+        let outcome = self.audit.write(record.close(status)).await;
         match outcome {
             Ok(()) => self.metrics.audit_records.inc(),
             Err(_) => self.metrics.audit_failures.inc(),
@@ -267,7 +242,12 @@ impl Broker {
     }
 
     /// The record of a request of a known caller that could not be understood.
-    pub fn record_of_error(&self, asker: &Asker) -> Record {
+    pub fn record_of_error(self: &Arc<Self>, asker: &Asker) -> OpenRecord {
+        self.open_record(self.blank_record(asker))
+    }
+
+    /// A record of which no more is known than who asked.
+    fn blank_record(&self, asker: &Asker) -> Record {
         Record {
             event_id: random_id(),
             request_id: asker.request_id.clone(),
@@ -290,6 +270,17 @@ impl Broker {
         }
     }
 
+    /// On what terms `asker` waits for a call.
+    fn terms(&self, asker: &Asker, region: &Region, action: ApiAction) -> flights::Terms<'_> {
+        flights::Terms {
+            upstream: self.upstreams.of(region),
+            action,
+            line: asker.line(),
+            deadline: asker.deadline,
+            clock: &self.clock,
+        }
+    }
+
     /// What the attempts of a fetch have in common.
     fn course(&self, region: &Region, action: ApiAction) -> attempts::Course<'_> {
         attempts::Course {
@@ -308,7 +299,7 @@ impl Broker {
             instance: Some(wish.instance.clone()),
             region: wish.region.cloned(),
             decision: Decision::Deny,
-            ..self.record_of_error(wish.asker)
+            ..self.blank_record(wish.asker)
         }
     }
 }
@@ -351,28 +342,8 @@ impl Asker {
 
 impl<T> Settled<T> {
     /// The outcome and the record apart.
-    pub fn into_parts(self) -> (Result<T, Failure>, Record) {
+    pub fn into_parts(self) -> (Result<T, Failure>, OpenRecord) {
         (self.outcome, self.record)
-    }
-}
-
-impl Failure {
-    /// The upstream's id of the call that failed, where it said one.
-    fn upstream_request_id(&self) -> Option<Arc<str>> {
-        match self {
-            Self::Upstream(error) => error.request_id().map(|id| id.as_str().into()),
-            _ => None,
-        }
-    }
-}
-
-impl From<flights::WaitEnded> for Failure {
-    fn from(ended: flights::WaitEnded) -> Self {
-        match ended {
-            flights::WaitEnded::Overtaken(refusal) => Self::QuotaExhausted(refusal),
-            flights::WaitEnded::DeadlineOver => Self::DeadlineOver,
-            flights::WaitEnded::Lost => Self::Lost,
-        }
     }
 }
 

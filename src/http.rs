@@ -9,10 +9,13 @@ mod cache_status;
 mod caller_quota;
 mod client_ip;
 mod context;
+pub mod cors;
+mod docs;
 mod edge;
 mod files;
 mod instances;
 mod lists;
+pub mod openapi;
 pub mod ops;
 mod outermost;
 mod problem;
@@ -20,6 +23,7 @@ mod query;
 mod render;
 mod request;
 mod settle;
+mod strict;
 mod urls;
 
 use actix_web::{HttpResponse, middleware::from_fn, web};
@@ -30,6 +34,9 @@ pub use outermost::outermost;
 
 /// Routes of the public listener.
 pub fn public(config: &mut web::ServiceConfig) {
+    for resource in docs::resources() {
+        config.service(resource);
+    }
     config
         .service(ops::healthz())
         .service(

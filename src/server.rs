@@ -22,7 +22,7 @@ use crate::{
     broker::{Broker, Rooms, Worker},
     cache,
     domain::{Clock, Throttle},
-    http::{self, Edge, Health},
+    http::{self, Edge, Health, cors},
     identity::{self, Denial, Identity, IdentityError},
     metrics::Metrics,
     outbound::{RootsError, TlsRoots},
@@ -62,6 +62,8 @@ pub struct Setup {
     pub file: Option<PathBuf>,
     /// Listeners, workers, the end of the process.
     pub server: Settings,
+    /// Which web pages may read the answers.
+    pub cors: cors::Settings,
     /// Who may call.
     pub auth: identity::Settings,
     /// What they may do.
@@ -100,6 +102,20 @@ enum StartError {
     #[error("signals cannot be received: {0}")]
     Signals(#[source] io::Error),
 }
+
+/// Connections that a worker holds; further ones wait in the kernel. Each has a buffer of its own, so this is what
+/// strangers can make a worker hold: some 40 MB.
+const MAX_CONNECTIONS: usize = 4096;
+
+/// How long an idle connection is kept: longer than load balancers keep theirs (a minute, mostly), so that no request
+/// of theirs meets a connection that is just being closed.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+
+/// How long a client may take over the head of a request. Whoever takes longer holds a place on purpose.
+const REQUEST_HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a connection that is being closed may take to do so.
+const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How often callers that have been idle are forgotten. What they cost until then is a few dozen bytes each.
 const IDLE_CALLERS_TICK: Duration = Duration::from_secs(60);
@@ -179,6 +195,8 @@ async fn start(setup: Setup) -> Result<Gateway, StartError> {
     };
     let trusted_proxies: Arc<[_]> = setup.server.trusted_proxies.into();
     let clock_of_renewal = clock.clone();
+    let cors = cors::Cors::new(&setup.cors);
+    let openapi = http::openapi::document(broker.regions());
     let edge = {
         let (health, credentials) = (Arc::clone(&health), Arc::clone(&credentials));
         let caller_quota = Arc::clone(&caller_quota);
@@ -189,6 +207,8 @@ async fn start(setup: Setup) -> Result<Gateway, StartError> {
                 identity: Arc::clone(&identity),
                 caller_quota: Arc::clone(&caller_quota),
                 refusals_to_log: Throttle::new(REFUSALS_LOGGED_PER_SECOND),
+                cors: cors.clone(),
+                openapi: openapi.clone(),
                 health: Arc::clone(&health),
                 trusted_proxies: Arc::clone(&trusted_proxies),
                 request_timeout: setup.server.request_timeout,
@@ -199,6 +219,12 @@ async fn start(setup: Setup) -> Result<Gateway, StartError> {
     let public =
         HttpServer::new(move || App::new().app_data(edge()).wrap(from_fn(http::outermost)).configure(http::public))
             .workers(workers)
+            // A client that closes its side has hung up: it leaves the queue and costs no token.
+            .h1_allow_half_closed(false)
+            .max_connections(MAX_CONNECTIONS)
+            .keep_alive(KEEP_ALIVE)
+            .client_request_timeout(REQUEST_HEAD_TIMEOUT)
+            .client_disconnect_timeout(DISCONNECT_TIMEOUT)
             .disable_signals()
             .shutdown_timeout(setup.server.shutdown_grace.as_secs().max(1))
             .bind(listen)

@@ -96,13 +96,13 @@ impl Course<'_> {
             return Err(CallError::CredentialsExpired);
         }
         let began = self.clock.monotonic();
-        self.upstream.enter(began)?;
+        let pass = self.upstream.enter(began)?;
         self.metrics.waited(self.action.as_str(), grant.waited().as_secs_f64());
         let outcome = call(grant).await;
         let now = self.clock.monotonic();
         let kind = outcome.as_ref().err().map_or("ok", CallError::kind);
         self.metrics.upstream_request(self.action.as_str(), kind, (now - began).as_secs_f64());
-        self.upstream.learn(outcome.as_ref().err(), now);
+        self.upstream.learn(&pass, outcome.as_ref().err(), now);
         outcome
     }
 

@@ -18,6 +18,7 @@ use super::{
 pub(super) fn read(root: &Table, notes: &Notes) -> Result<Config, Refused> {
     let at = |name| Field::section(root, name, notes);
     let server = server::read(&at("server"));
+    let cors = rules::cors(&at("cors"));
     let auth = auth::read(&at("auth"), &at("rate_limit").at("failed_auth"));
     let policy = rules::policy(&at("policy"));
     let tencent = tencent::read(&at("tencent"));
@@ -28,6 +29,7 @@ pub(super) fn read(root: &Table, notes: &Notes) -> Result<Config, Refused> {
     let log = rules::log(&at("log"));
     Ok(Config {
         server: server?,
+        cors: cors?,
         auth: auth?,
         policy: policy?,
         tencent: tencent?,

@@ -8,7 +8,7 @@ use super::{
     lists::{self, BackupsBody},
     ops::only_get,
     query::BackupsQuery,
-    request::{Incoming, instance_id},
+    request::{Incoming, InstancePath, instance_id},
 };
 use crate::{broker::BackupsAsk, domain::Action};
 
@@ -19,14 +19,41 @@ pub(super) fn resource() -> Resource {
         .default_service(web::to(only_get))
 }
 
-async fn backups(request: HttpRequest, context: Context) -> HttpResponse {
+/// List the backups of an instance
+///
+/// In the vendor's order, in all states unless you choose. It is asked for each time: a backup that has just been
+/// finished is there.
+#[utoipa::path(
+    get,
+    path = "/instances/{instance_id}/backups",
+    operation_id = "list_backups",
+    tag = "Find",
+    params(InstancePath, BackupsQuery),
+    responses((
+        status = 200,
+        description = "a page of the backups",
+        content_type = "application/json",
+        body = BackupsBody<'_>,
+        example = json!({
+            "instance_id": "crs-4y9t57vt", "region": "ap-chengdu",
+            "backups": [{
+                "backup_id": "678362566696298532848117", "status": "normal", "type": "1",
+                "start_time": "2019-03-07 10:00:01", "end_time": "2019-03-07 10:03:11", "expire_time": null,
+                "file_type": "RDB-Redis 6.2", "encrypted": false, "locked": false, "remark": ""
+            }],
+            "total": 1, "limit": 20, "offset": 0
+        }),
+    )),
+    security(("bearer" = [])),
+)]
+pub(super) async fn backups(request: HttpRequest, context: Context) -> HttpResponse {
     let mut incoming = Incoming::of(&request, context);
     let understood = incoming.understand(&request, |incoming| {
         let instance = instance_id(&request)?;
         let query = BackupsQuery::parse(request.query_string(), incoming.broker())?;
         accept::choose(request.headers(), &[Format::Json])?;
-        let BackupsQuery { region, slice, filter } = query;
-        Ok(BackupsAsk { asker: incoming.asker.clone(), instance, region, filter, slice })
+        let (slice, filter) = (query.slice(), query.filter());
+        Ok(BackupsAsk { asker: incoming.asker.clone(), instance, region: query.region, filter, slice })
     });
     let ask = match understood {
         Ok(ask) => ask,

@@ -2,12 +2,13 @@
 
 use std::{rc::Rc, sync::Arc, time::Duration};
 
+use actix_web::web::Bytes;
 use ipnet::IpNet;
 
-use super::Health;
+use super::{Health, cors::Cors};
 use crate::{broker::Worker, domain::Throttle, identity::Identity, quota::CallerQuota};
 
-/// What the public listener's handlers need, one a worker.
+/// All of it.
 pub struct Edge {
     /// The way to the URLs.
     pub worker: Rc<Worker>,
@@ -17,6 +18,10 @@ pub struct Edge {
     pub caller_quota: Arc<CallerQuota>,
     /// A bound on the log lines that strangers can cause.
     pub refusals_to_log: Throttle,
+    /// Which web pages may read the answers.
+    pub cors: Cors,
+    /// The description of the API, for the regions of this gateway.
+    pub openapi: Bytes,
     /// How the process is.
     pub health: Arc<Health>,
     /// Networks whose `Forwarded` and `X-Forwarded-For` are believed.

@@ -11,7 +11,7 @@ use super::{
     context::Context,
     ops::only_get,
     query::UrlsQuery,
-    request::{Incoming, backup_name, file_number, instance_id, wants_fresh},
+    request::{BackupPath, FilePath, Incoming, InstancePath, backup_name, file_number, instance_id, wants_fresh},
     urls::CACHE_STATUS,
 };
 use crate::{
@@ -27,8 +27,20 @@ pub(super) fn resource() -> Resource {
         .default_service(web::to(only_get))
 }
 
-/// `Accept` has no say here: what comes back has no body, and what it leads to is the storage's to negotiate.
-async fn file(request: HttpRequest, context: Context) -> HttpResponse {
+/// Download one file of a backup
+///
+/// A redirect to the file's URL, so that `curl -LO` downloads it. `Accept` has no say here: what comes back has no body.
+/// Scripts in a browser cannot follow it, for the storage lets no page read its answers; links can, but carry no token.
+#[utoipa::path(
+    get,
+    path = "/instances/{instance_id}/backups/{backup_id}/files/{n}",
+    operation_id = "download_backup_file",
+    tag = "Download",
+    params(InstancePath, BackupPath, FilePath, UrlsQuery),
+    responses((status = 302, description = "the file is at `Location`, which is a bearer secret")),
+    security(("bearer" = [])),
+)]
+pub(super) async fn file(request: HttpRequest, context: Context) -> HttpResponse {
     let mut incoming = Incoming::of(&request, context);
     let understood = incoming.understand(&request, |incoming| {
         let (instance, backup, n) = (instance_id(&request)?, backup_name(&request)?, file_number(&request)?);

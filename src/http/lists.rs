@@ -2,6 +2,7 @@
 
 use actix_web::{HttpResponse, http::header};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::{
     broker::{BackupList, BackupsAsk, InstanceList, InstancesAsk, ListedInstance},
@@ -10,7 +11,8 @@ use crate::{
 };
 
 /// A page of the instances that the caller may see.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = InstanceList)]
 pub(super) struct InstancesBody<'a> {
     /// By region as configured, within one in the vendor's order.
     instances: Vec<InstanceItem<'a>>,
@@ -25,8 +27,10 @@ pub(super) struct InstancesBody<'a> {
 }
 
 /// An instance.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Instance)]
 struct InstanceItem<'a> {
+    #[schema(example = "crs-4y9t57vt")]
     instance_id: &'a str,
     /// The name that its owner gave it.
     name: &'a str,
@@ -34,15 +38,19 @@ struct InstanceItem<'a> {
     /// `to_init`, `in_flow` (something is being done with it), `running`, `isolated`, `to_delete` or `unknown`.
     status: &'static str,
     /// The vendor's word: `standalone` or `cluster`.
+    #[schema(required = true)]
     product_type: Option<&'a str>,
     /// How many shards it has, and so files each of its backups.
+    #[schema(required = true)]
     shards: Option<u32>,
     /// The version of Redis that it is compatible with.
+    #[schema(required = true)]
     version: Option<&'a str>,
 }
 
 /// A page of the backups of one instance, in the vendor's order.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = BackupList)]
 pub(super) struct BackupsBody<'a> {
     instance_id: &'a str,
     region: &'a str,
@@ -56,21 +64,29 @@ pub(super) struct BackupsBody<'a> {
 }
 
 /// A backup. Date-times are the vendor's own, local and without a zone.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Backup)]
 struct BackupItem<'a> {
     backup_id: &'a str,
     /// `locked` (something is being done with it), `normal`, `expired`, `exporting`, `exported` or `unknown`.
     status: &'static str,
     /// The vendor's `BackupType`, as it is: its documents contradict each other on what `0` and `1` mean.
+    #[schema(required = true)]
     r#type: Option<&'a str>,
+    #[schema(required = true)]
     start_time: Option<&'a str>,
+    #[schema(required = true)]
     end_time: Option<&'a str>,
     /// When it will be deleted.
+    #[schema(required = true)]
     expire_time: Option<&'a str>,
+    #[schema(required = true)]
     file_type: Option<&'a str>,
     /// Whether its files are encrypted.
+    #[schema(required = true)]
     encrypted: Option<bool>,
     /// Whether it is locked against deletion.
+    #[schema(required = true)]
     locked: Option<bool>,
     /// What its owner noted; may be empty.
     remark: &'a str,

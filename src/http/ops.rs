@@ -94,7 +94,17 @@ async fn scrape(health: web::Data<Health>) -> HttpResponse {
         .body(broker.metrics().render(&readings))
 }
 
-async fn alive() -> HttpResponse {
+/// Whether the process runs
+///
+/// For load balancers. Nothing that it depends on is asked.
+#[utoipa::path(
+    get,
+    path = "/healthz",
+    operation_id = "is_alive",
+    tag = "About",
+    responses((status = 200, description = "it runs", content_type = "text/plain", body = String, example = json!("ok"))),
+)]
+pub(super) async fn alive() -> HttpResponse {
     HttpResponse::Ok()
         .insert_header((header::CONTENT_TYPE, "text/plain; charset=utf-8"))
         .insert_header((header::CACHE_CONTROL, "no-store"))

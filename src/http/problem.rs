@@ -12,6 +12,7 @@ use actix_web::{
     },
 };
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::context::Context;
 use crate::{
@@ -37,7 +38,8 @@ struct Parts {
 }
 
 /// The closed set of error codes; each has one status and one title.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ToSchema)]
+#[schema(as = ProblemCode, rename_all = "snake_case")]
 pub(super) enum Code {
     InvalidRequest,
     Unauthenticated,
@@ -57,29 +59,74 @@ pub(super) enum Code {
     UpstreamTimeout,
 }
 
-/// What the upstream said, where it may be repeated.
-#[derive(Clone, Debug, Serialize)]
-struct Upstream {
+/// What the cloud said, as far as it may be repeated.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = UpstreamProblem)]
+pub(super) struct Upstream {
+    /// The vendor's code.
+    #[schema(example = "ResourceNotFound.InstanceNotExists")]
     code: String,
+    /// The vendor's message; left out where it could name keys or accounts.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     message: Option<String>,
+    /// The vendor's id of the call.
     request_id: String,
 }
 
-#[derive(Serialize)]
-struct Document<'a> {
+/// Why there is no other answer (RFC 9457).
+#[derive(Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(super) struct Document<'a> {
+    /// A URI reference that stands for the code.
     #[serde(rename = "type")]
+    #[schema(example = "/problems/forbidden")]
     kind: String,
     title: &'static str,
+    /// The status of the answer.
+    #[schema(minimum = 400, maximum = 599)]
     status: u16,
+    /// What is wrong with this request, for a person to read.
     detail: &'a str,
+    /// What is wrong, for a program to act on.
+    #[schema(value_type = Code)]
     code: &'static str,
+    /// The id of the request, which stands in `X-Request-Id`, in the log and in the audit too.
     request_id: &'a str,
+    /// What the cloud said, where it said something.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, value_type = Option<Upstream>)]
     upstream: Option<&'a Upstream>,
 }
 
+impl Document<'static> {
+    /// What an answer with this code looks like, for the documentation.
+    pub(super) fn example(code: Code) -> Self {
+        let (status, code, title) = code.parts();
+        Self {
+            kind: format!("/problems/{code}"),
+            title,
+            status: status.as_u16(),
+            detail: "a sentence on what is wrong with this request",
+            code,
+            request_id: "b5f4e5a1c0de4f0e9d3c7a7d7f2f9a10",
+            upstream: None,
+        }
+    }
+}
+
 impl Code {
+    /// The status that it comes with.
+    pub(super) fn status(self) -> StatusCode {
+        self.parts().0
+    }
+
+    /// The code as callers read it, and a title.
+    pub(super) fn texts(self) -> (&'static str, &'static str) {
+        let (_, code, title) = self.parts();
+        (code, title)
+    }
+
     fn parts(self) -> (StatusCode, &'static str, &'static str) {
         match self {
             Self::InvalidRequest => (StatusCode::BAD_REQUEST, "invalid_request", "The request is malformed"),
@@ -291,6 +338,17 @@ fn upstream_said(error: &CallError) -> Option<Upstream> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_documented_codes_are_those_that_are_sent() {
+        let schema = serde_json::to_value(<Code as utoipa::PartialSchema>::schema()).unwrap();
+        let documented: Vec<_> = schema["enum"].as_array().unwrap().iter().map(|code| code.as_str().unwrap()).collect();
+
+        // A unit variant becomes its number in the order of the list.
+        for code in [Code::InvalidRequest, Code::CallerRateLimited, Code::UpstreamDenied, Code::UpstreamTimeout] {
+            assert_eq!(documented[code as usize], code.texts().0);
+        }
+    }
 
     #[test]
     fn retry_after_rounds_up_and_is_never_zero() {

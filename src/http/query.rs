@@ -3,6 +3,7 @@
 mod pairs;
 
 use time::{Duration, PrimitiveDateTime, format_description::BorrowedFormatItem, macros::format_description};
+use utoipa::{IntoParams, ToSchema};
 
 use super::problem::Problem;
 use crate::{
@@ -13,25 +14,79 @@ use crate::{
 use pairs::{pairs, unknown};
 
 /// The query of `/urls` and `/files/{n}`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct UrlsQuery {
+    /// The region of the instance, one of those that this gateway is configured for. Left out, the gateway looks for
+    /// the instance in those that policy allows.
+    #[param(value_type = Option<String>, example = "ap-chengdu", nullable = false)]
     pub(super) region: Option<Region>,
+    /// Only the addresses in this network. Left out, `/urls` gives both of each file, and `/files` the public one.
+    #[param(value_type = Option<NetworkName>, inline, nullable = false)]
     pub(super) network: Option<Network>,
 }
 
 /// The query of `/instances`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct InstancesQuery {
+    /// Only instances of this region, one of those that this gateway is configured for.
+    #[param(value_type = Option<String>, example = "ap-chengdu", nullable = false)]
     pub(super) region: Option<Region>,
-    pub(super) slice: Slice,
+    /// The most that is listed.
+    #[param(required = false, minimum = 1, maximum = 100, default = 20)]
+    limit: u32,
+    /// How many are passed over.
+    #[param(required = false, minimum = 0, maximum = 2147483647, default = 0)]
+    offset: u32,
 }
 
 /// The query of `/backups`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct BackupsQuery {
+    /// The region of the instance, one of those that this gateway is configured for. Left out, the gateway looks for
+    /// the instance in those that policy allows.
+    #[param(value_type = Option<String>, example = "ap-chengdu", nullable = false)]
     pub(super) region: Option<Region>,
-    pub(super) slice: Slice,
-    pub(super) filter: BackupFilter,
+    /// The most that is listed.
+    #[param(required = false, minimum = 1, maximum = 100, default = 20)]
+    limit: u32,
+    /// How many are passed over.
+    #[param(required = false, minimum = 0, maximum = 2147483647, default = 0)]
+    offset: u32,
+    /// Only backups in these states, split by commas. Left out, all are listed.
+    #[param(value_type = Option<Vec<BackupState>>, style = Form, explode = false, min_items = 1, nullable = false)]
+    status: Vec<BackupStatus>,
+    /// Only those that were started at this time or later: a local date-time of the vendor, without a zone.
+    #[param(value_type = Option<String>, pattern = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}$",
+        example = "2026-11-01T00:00:00", nullable = false)]
+    since: Option<PrimitiveDateTime>,
+    /// Only those that were started at this time or earlier; not before `since`, and at most 30 days after it.
+    #[param(value_type = Option<String>, pattern = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}$",
+        example = "2026-11-24T00:00:00", nullable = false)]
+    until: Option<PrimitiveDateTime>,
+}
+
+/// One of the two addresses that a file has.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+#[expect(dead_code, reason = "it is read by the derived documentation alone")]
+enum NetworkName {
+    Public,
+    Inner,
+}
+
+/// A state in which a backup can be: `normal` ones can be downloaded, with `locked` ones something is being done.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+#[expect(dead_code, reason = "it is read by the derived documentation alone")]
+pub(super) enum BackupState {
+    Locked,
+    Normal,
+    Expired,
+    Exporting,
+    Exported,
 }
 
 /// Entries of a page where nothing is asked for.
@@ -81,7 +136,13 @@ impl InstancesQuery {
                 _ => return Err(unknown(&name)),
             }
         }
-        Ok(Self { region, slice: slice(limit, offset) })
+        let (limit, offset) = (limit.unwrap_or(DEFAULT_LIMIT), offset.unwrap_or(0));
+        Ok(Self { region, limit, offset })
+    }
+
+    /// The part of the list that is asked for.
+    pub(super) fn slice(&self) -> Slice {
+        Slice { offset: self.offset, limit: self.limit }
     }
 }
 
@@ -104,13 +165,19 @@ impl BackupsQuery {
         if let (Some(since), Some(until)) = (since, until) {
             check_span(since, until)?;
         }
-        let filter = BackupFilter { statuses: statuses.unwrap_or_default(), since, until };
-        Ok(Self { region, slice: slice(limit, offset), filter })
+        let (limit, offset) = (limit.unwrap_or(DEFAULT_LIMIT), offset.unwrap_or(0));
+        Ok(Self { region, limit, offset, status: statuses.unwrap_or_default(), since, until })
     }
-}
 
-fn slice(limit: Option<u32>, offset: Option<u32>) -> Slice {
-    Slice { offset: offset.unwrap_or(0), limit: limit.unwrap_or(DEFAULT_LIMIT) }
+    /// The part of the list that is asked for.
+    pub(super) fn slice(&self) -> Slice {
+        Slice { offset: self.offset, limit: self.limit }
+    }
+
+    /// What the upstream is asked for.
+    pub(super) fn filter(&self) -> BackupFilter {
+        BackupFilter { statuses: self.status.clone(), since: self.since, until: self.until }
+    }
 }
 
 fn parse_region(value: &str, broker: &Broker) -> Result<Region, Problem> {

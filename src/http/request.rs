@@ -7,6 +7,8 @@ use actix_web::{
     http::header::{self, HeaderMap, HeaderName},
 };
 
+use utoipa::IntoParams;
+
 use super::{authenticate::Authenticated, client_ip::client_ip, context::Context, edge::Edge, problem::Problem};
 use crate::{
     broker::{Asker, BackupName, Broker},
@@ -24,6 +26,36 @@ const LATEST: &str = "latest";
 
 /// Digits of the largest file number; no backup has that many shards.
 const LONGEST_FILE_NUMBER: usize = 6;
+
+/// The instance in a path, for the documentation.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[expect(dead_code, reason = "it is read by the derived documentation alone")]
+pub(super) struct InstancePath {
+    /// The id of the instance.
+    #[param(pattern = "^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$", example = "crs-4y9t57vt")]
+    instance_id: String,
+}
+
+/// The backup in a path, for the documentation.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[expect(dead_code, reason = "it is read by the derived documentation alone")]
+pub(super) struct BackupPath {
+    /// The id of the backup, or `latest` for the newest one in status `normal`.
+    #[param(pattern = "^[A-Za-z0-9][A-Za-z0-9_-]{0,127}$", example = "678362566696298532848117")]
+    backup_id: String,
+}
+
+/// The file in a path, for the documentation.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[expect(dead_code, reason = "it is read by the derived documentation alone")]
+pub(super) struct FilePath {
+    /// The number of the file, counted from 1.
+    #[param(minimum = 1, maximum = 999999, example = 1)]
+    n: u32,
+}
 
 /// A request that got past the gate. How it is answered stands in `settle`.
 pub(super) struct Incoming {
@@ -53,7 +85,7 @@ impl Incoming {
     }
 
     /// What all workers share.
-    pub(super) fn broker(&self) -> &Broker {
+    pub(super) fn broker(&self) -> &Arc<Broker> {
         self.edge.worker.broker()
     }
 

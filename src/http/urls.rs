@@ -13,7 +13,7 @@ use super::{
     ops::only_get,
     query::UrlsQuery,
     render,
-    request::{Incoming, backup_name, instance_id, wants_fresh},
+    request::{BackupPath, Incoming, InstancePath, backup_name, instance_id, wants_fresh},
 };
 use crate::{
     broker::{Ask, UrlsAnswer},
@@ -30,7 +30,40 @@ pub(super) fn resource() -> Resource {
         .default_service(web::to(only_get))
 }
 
-async fn urls(request: HttpRequest, context: Context) -> HttpResponse {
+/// Get the download URLs of a backup
+///
+/// One entry for each file, in the vendor's order. `Accept: text/plain` gives one URL a line, for `xargs`: the public
+/// ones, or those of `network`.
+#[utoipa::path(
+    get,
+    path = "/instances/{instance_id}/backups/{backup_id}/urls",
+    operation_id = "read_backup_urls",
+    tag = "Download",
+    params(InstancePath, BackupPath, UrlsQuery),
+    responses((
+        status = 200,
+        description = "the URLs; they are bearer secrets",
+        content(
+            (render::Body<'_> = "application/json", example = json!({
+                "instance_id": "crs-4y9t57vt",
+                "backup_id": "678362566696298532848117",
+                "region": "ap-chengdu",
+                "files": [{
+                    "name": "crs-4y9t57vt-ignore-1-ignore.rdb",
+                    "size_bytes": 1048576,
+                    "download_url": "https://redis-backup.example.com/crs-4y9t57vt-ignore-1-ignore.rdb?sign=q-sign-algorithm",
+                    "inner_download_url": "https://redis-backup.example.com/crs-4y9t57vt-ignore-1-ignore.rdb?sign=q-sign-algorithm"
+                }],
+                "expires_at": "2019-03-07T16:02:03Z",
+                "fetched_at": "2019-03-07T10:01:03Z",
+                "upstream_request_id": "f1b5aabe-806a-4886-b839-9907baa24c85"
+            })),
+            (String = "text/plain", example = json!("https://redis-backup.example.com/crs-4y9t57vt-ignore-1-ignore.rdb?sign=q-sign-algorithm\n")),
+        ),
+    )),
+    security(("bearer" = [])),
+)]
+pub(super) async fn urls(request: HttpRequest, context: Context) -> HttpResponse {
     let mut incoming = Incoming::of(&request, context);
     let understood = incoming.understand(&request, |incoming| {
         let (instance, backup) = (instance_id(&request)?, backup_name(&request)?);

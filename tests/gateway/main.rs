@@ -8,11 +8,15 @@
 mod harness;
 
 mod callers;
+mod cors;
+mod docs;
 mod edge;
 mod failures;
 mod fairness;
 mod files;
 mod freshness;
+mod guessing;
+mod hostile;
 mod lists;
 mod load;
 mod main_job;

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::{BASE, lines, load_text, problems, variables};
 use crate::config::{
-    keys::{KEYS, Kind, Otherwise},
+    keys::{self, Kind, Otherwise},
     load,
 };
 
@@ -328,7 +328,7 @@ fn an_unknown_key_is_told_what_may_have_been_meant() {
         ),
         (
             "[shared]\nurl = \"redis://:secret@127.0.0.1\"",
-            "shared (FILE:10:1): is not known to this version; known here: server, auth, policy, tencent, rate_limit, \
+            "shared (FILE:10:1): is not known to this version; known here: server, cors, auth, policy, tencent, rate_limit, \
              cache, audit, log",
         ),
         (
@@ -501,7 +501,7 @@ fn a_url_with_a_password_and_the_value_of_an_unknown_key_are_not_repeated() {
 
 #[test]
 fn every_key_is_read_and_every_required_key_is_missed() {
-    for key in KEYS {
+    for key in keys::all() {
         let wrong = match key.kind {
             Kind::Tables(_) => continue,
             _ => "2026-11-24",
@@ -527,7 +527,7 @@ fn every_key_is_read_and_every_required_key_is_missed() {
 
 #[test]
 fn every_word_that_is_offered_is_taken() {
-    for key in KEYS {
+    for key in keys::all() {
         let Kind::Word(words) = key.kind else { continue };
         for word in words {
             let name = format!("GATEWAY_{}", key.path.to_uppercase().replace('.', "__"));
