@@ -10,6 +10,7 @@ mod document;
 mod files;
 mod flights;
 mod instances;
+mod open_record;
 mod pages;
 mod permission;
 mod regions;
@@ -28,6 +29,7 @@ pub use backups::{BackupList, BackupsAsk};
 pub use document::Document;
 pub use files::FileAnswer;
 pub use instances::{InstanceList, InstancesAsk, ListedInstance};
+pub use open_record::OpenRecord;
 pub use pages::Slice;
 pub use urls::{Source, UrlsAnswer, Why};
 
@@ -145,7 +147,7 @@ pub enum Failure {
 pub struct Settled<T> {
     /// What came of it.
     pub outcome: Result<T, Failure>,
-    record: Record,
+    record: OpenRecord,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -234,8 +236,8 @@ impl Broker {
     /// # Errors
     ///
     /// When the record is not known to be written. Then nothing of the outcome may leave.
-    pub async fn settle(&self, record: Record, status: u16) -> Result<(), AuditError> {
-        let outcome = self.audit.write(record.to_line(self.clock.wall(), status)).await;
+    pub async fn settle(&self, record: OpenRecord, status: u16) -> Result<(), AuditError> {
+        let outcome = self.audit.write(record.close(status)).await;
         match outcome {
             Ok(()) => self.metrics.audit_records.inc(),
             Err(_) => self.metrics.audit_failures.inc(),
@@ -244,7 +246,12 @@ impl Broker {
     }
 
     /// The record of a request of a known caller that could not be understood.
-    pub fn record_of_error(&self, asker: &Asker) -> Record {
+    pub fn record_of_error(self: &Arc<Self>, asker: &Asker) -> OpenRecord {
+        self.open_record(self.blank_record(asker))
+    }
+
+    /// A record of which no more is known than who asked.
+    fn blank_record(&self, asker: &Asker) -> Record {
         Record {
             event_id: random_id(),
             request_id: asker.request_id.clone(),
@@ -267,6 +274,17 @@ impl Broker {
         }
     }
 
+    /// On what terms `asker` waits for a call.
+    fn terms(&self, asker: &Asker, region: &Region, action: ApiAction) -> flights::Terms<'_> {
+        flights::Terms {
+            upstream: self.upstreams.of(region),
+            action,
+            line: asker.line(),
+            deadline: asker.deadline,
+            clock: &self.clock,
+        }
+    }
+
     /// What the attempts of a fetch have in common.
     fn course(&self, region: &Region, action: ApiAction) -> attempts::Course<'_> {
         attempts::Course {
@@ -284,7 +302,7 @@ impl Broker {
             instance: Some(wish.instance.clone()),
             region: wish.region.cloned(),
             decision: Decision::Deny,
-            ..self.record_of_error(wish.asker)
+            ..self.blank_record(wish.asker)
         }
     }
 }
@@ -327,7 +345,7 @@ impl Asker {
 
 impl<T> Settled<T> {
     /// The outcome and the record apart.
-    pub fn into_parts(self) -> (Result<T, Failure>, Record) {
+    pub fn into_parts(self) -> (Result<T, Failure>, OpenRecord) {
         (self.outcome, self.record)
     }
 }

@@ -317,8 +317,7 @@ fn check_files(settings: &IssuerSettings) -> Result<(), IdentityError> {
 }
 
 impl Denial {
-    /// The name in metrics and logs.
-    /// Every word that [`Self::as_str`] can return.
+    /// Every word of [`Self::as_str`] for a request that was looked at.
     pub fn reasons() -> Vec<&'static str> {
         let others = [Self::NoToken, Self::KeysUnavailable].map(Self::as_str);
         others.into_iter().chain(Reason::ALL.into_iter().map(Reason::as_str)).collect()

@@ -73,6 +73,8 @@ pub enum Scope {
     Upstream,
     /// An endpoint that is left alone for a moment.
     Circuit,
+    /// The allowance of failed authentications of a client address.
+    FailedAuth,
 }
 
 impl LookupResult {
@@ -89,13 +91,14 @@ impl LookupResult {
 }
 
 impl Scope {
-    const ALL: [Self; 3] = [Self::Caller, Self::Upstream, Self::Circuit];
+    const ALL: [Self; 4] = [Self::Caller, Self::Upstream, Self::Circuit, Self::FailedAuth];
 
     fn as_str(self) -> &'static str {
         match self {
             Self::Caller => "caller",
             Self::Upstream => "upstream",
             Self::Circuit => "circuit",
+            Self::FailedAuth => "failed_auth",
         }
     }
 }

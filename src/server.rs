@@ -203,6 +203,8 @@ fn start(setup: Setup) -> Result<Gateway, StartError> {
     let public =
         HttpServer::new(move || App::new().app_data(edge()).wrap(from_fn(http::outermost)).configure(http::public))
             .workers(workers)
+            // A client that closes its side has hung up: it leaves the queue and costs no token.
+            .h1_allow_half_closed(false)
             .max_connections(MAX_CONNECTIONS)
             .keep_alive(KEEP_ALIVE)
             .client_request_timeout(REQUEST_HEAD_TIMEOUT)

@@ -37,9 +37,16 @@ pub enum TelemetryError {
     Twice(#[from] tracing_subscriber::util::TryInitError),
 }
 
-/// A bare `info` means what the gateway has to say; the web server's own account of its start is left out.
+/// What the web server says of itself is left out unless it is asked for by name: its account of its start, and a line at
+/// `error` for every message that is not HTTP, with which a stranger could fill the disk.
 fn filter(level: &str) -> String {
-    if level.eq_ignore_ascii_case("info") { format!("{level},actix_server=warn") } else { level.to_owned() }
+    let mut filter = level.to_owned();
+    for (target, least) in [("actix_server", "warn"), ("actix_http", "off")] {
+        if !level.contains(target) {
+            filter.push_str(&format!(",{target}={least}"));
+        }
+    }
+    filter
 }
 
 /// Starts logging for the whole process.
@@ -68,10 +75,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bare_info_leaves_out_the_web_servers_start_and_nothing_else_is_changed() {
-        assert_eq!(filter("info"), "info,actix_server=warn");
-        for level in ["debug", "warn", "info,actix_server=info"] {
-            assert_eq!(filter(level), level);
-        }
+    fn the_web_servers_own_words_are_left_out_unless_asked_for() {
+        assert_eq!(filter("info"), "info,actix_server=warn,actix_http=off");
+        assert_eq!(filter("debug,actix_http=debug"), "debug,actix_http=debug,actix_server=warn");
     }
 }

@@ -122,6 +122,22 @@ fn nothing_is_left_for_later() {
 }
 
 #[test]
+fn every_test_that_the_threat_model_names_is_there() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("SECURITY.md");
+    let text = fs::read_to_string(page).expect("the file is in the repository");
+    let sources: String = ["src", "tests"].into_iter().flat_map(rust_files).map(|file| file.text).collect();
+
+    let named: Vec<_> = text.split('`').filter(|word| word.contains("::") && !word.contains('\u{2026}')).collect();
+    let missing: Vec<_> = named
+        .iter()
+        .filter(|path| !sources.contains(&format!("fn {}(", path.rsplit("::").next().unwrap_or_default())))
+        .collect();
+
+    assert!(missing.is_empty(), "SECURITY.md names tests that are not there: {missing:?}");
+    assert!(named.len() > 50, "only {} tests are named", named.len());
+}
+
+#[test]
 fn the_sandbox_knows_nothing_of_the_gateway() {
     assert_clean("sandbox/src", |file| {
         words(&file.text)

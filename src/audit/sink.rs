@@ -82,6 +82,14 @@ impl Audit {
         }
     }
 
+    /// Hands `line` to the sink for a request that nobody waits for any more.
+    pub fn write_unattended(&self, line: Vec<u8>) {
+        let (written, _) = oneshot::channel();
+        if self.queue.try_send(Job { line, written }).is_err() {
+            tracing::error!("the audit sink is too slow for the record of a request that was given up");
+        }
+    }
+
     /// Whether the last that is known of the sink is a failure; the next write that succeeds ends it.
     pub fn is_failing(&self) -> bool {
         self.failing.load(Ordering::Relaxed)

@@ -48,16 +48,17 @@ impl Course<'_> {
         let mut retries = 0;
         loop {
             let mut grant = fetch.granted().await?;
-            if let Err(open) = self.upstream.enter(self.clock.monotonic()) {
-                return Ok(Err(open.into()));
-            }
+            let pass = match self.upstream.enter(self.clock.monotonic()) {
+                Ok(pass) => pass,
+                Err(open) => return Ok(Err(open.into())),
+            };
             self.metrics.waited(self.action.as_str(), grant.waited().as_secs_f64());
             let began = self.clock.monotonic();
             let outcome = call(&mut grant).await;
             let now = self.clock.monotonic();
             let kind = outcome.as_ref().err().map_or("ok", CallError::kind);
             self.metrics.upstream_request(self.action.as_str(), kind, (now - began).as_secs_f64());
-            self.upstream.learn(outcome.as_ref().err(), now);
+            self.upstream.learn(&pass, outcome.as_ref().err(), now);
             let error = match outcome {
                 Ok(value) => {
                     tracing::debug!(action = self.action.as_str(), "the upstream answered");

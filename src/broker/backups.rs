@@ -7,7 +7,7 @@ use std::{rc::Rc, sync::Arc, time::Duration};
 use super::{
     Asker, Failure, Settled, Worker,
     attempts::NO_LIMIT,
-    flights::{Boarding, Flights, Pilot},
+    flights::{Flights, Pilot},
     pages::{LONGEST_PAGE, Slice},
     permission::Wish,
 };
@@ -85,7 +85,7 @@ impl Worker {
             region: ask.region.as_ref(),
             network: Network::Both,
         };
-        let mut record = self.broker.record_of(&wish);
+        let mut record = self.broker.open_record(self.broker.record_of(&wish));
         let outcome = match self.permitted_region(&wish, &mut record).await {
             Ok(region) => self.backups_in(ask, region, &mut record).await,
             Err(failure) => Err(failure),
@@ -149,25 +149,17 @@ impl Worker {
 
     async fn backup_page(self: &Rc<Self>, asker: &Asker, key: PageKey) -> Result<Arc<BackupPage>, Failure> {
         let broker = &self.broker;
-        let now = broker.clock.monotonic();
         let instance = (key.region.clone(), key.instance.clone());
-        if let Some(refusal) = broker.backups.missing.look_up(&instance, now) {
-            return Err(Failure::Upstream(refusal));
+        let known = || broker.backups.missing.look_up(&instance, broker.clock.monotonic()).map(Err);
+        if let Some(outcome) = known() {
+            return outcome.map_err(Failure::Upstream);
         }
-        let upstream = broker.upstreams.of(&key.region);
-        if !broker.backups.flights.is_in_flight(&key) {
-            upstream.check(now).map_err(|open| Failure::Upstream(Arc::new(open.into())))?;
-        }
-        let bucket = upstream.bucket(ApiAction::DescribeInstanceBackups);
-        let passenger = match broker.backups.flights.board(&key, bucket, &asker.line(), now, asker.deadline) {
-            Boarding::Joined(passenger) => passenger,
-            Boarding::Opened(passenger, pilot) => {
-                actix_web::rt::spawn(fly(Rc::clone(self), key, pilot));
-                passenger
-            }
-            Boarding::Refused(refusal) => return Err(Failure::QuotaExhausted(refusal)),
+        let terms = broker.terms(asker, &key.region, ApiAction::DescribeInstanceBackups);
+        let spawn = |pilot| {
+            actix_web::rt::spawn(fly(Rc::clone(self), key.clone(), pilot));
         };
-        passenger.arrive(&broker.clock, asker.deadline).await?.map_err(Failure::Upstream)
+        let (outcome, _) = broker.backups.flights.obtain(&key, &terms, known, spawn).await?;
+        outcome.map_err(Failure::Upstream)
     }
 }
 

@@ -20,8 +20,8 @@ impl Worker {
     ///
     /// The outcome comes with the record of it, which must be written before a byte of the outcome leaves.
     pub async fn file(self: &Rc<Self>, ask: &Ask, n: u32) -> Settled<FileAnswer> {
-        let Settled { outcome, record } = self.urls(ask).await;
-        let mut record = Record { file: Some(n), ..record };
+        let Settled { outcome, mut record } = self.urls(ask).await;
+        record.file = Some(n);
         let outcome = outcome.and_then(|answer| pick(&answer, n, ask.network, &mut record));
         if outcome.is_err() {
             record.expires_at = None;

@@ -54,6 +54,12 @@ impl Worker {
     /// Whoever may see none has an empty list, which is no failure. The list comes with the record of it, which must be
     /// written before a byte of the list leaves.
     pub async fn instances(self: &Rc<Self>, ask: &InstancesAsk) -> Settled<InstanceList> {
+        let mut record = self.broker.open_record(Record {
+            action: Some(Action::ListInstances),
+            region: ask.region.clone(),
+            decision: Decision::Deny,
+            ..self.broker.blank_record(&ask.asker)
+        });
         let policies = self.broker.policies.load_full();
         let principal = &ask.asker.principal;
         let mut asked: Vec<_> = ask.region.as_ref().map_or(&*self.broker.region_names, std::slice::from_ref).to_vec();
@@ -91,13 +97,8 @@ impl Worker {
             }
         }
         let is_anything_allowed = list.total > 0;
-        let record = Record {
-            action: Some(Action::ListInstances),
-            region: ask.region.clone(),
-            decision: if is_anything_allowed { Decision::Allow } else { Decision::Deny },
-            policies: Vec::from_iter(if is_anything_allowed { decided_by } else { denied_by }),
-            ..self.broker.record_of_error(&ask.asker)
-        };
+        record.decision = if is_anything_allowed { Decision::Allow } else { Decision::Deny };
+        record.policies = Vec::from_iter(if is_anything_allowed { decided_by } else { denied_by });
         Settled { outcome: Ok(list), record }
     }
 }

@@ -11,12 +11,12 @@ use std::{
 };
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use futures_util::future::join_all;
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
 
 use super::{
     Asker, Failure, Worker,
     attempts::NO_LIMIT,
-    flights::{Boarding, Flights, Pilot},
+    flights::{Flights, Outcome, Pilot},
 };
 use crate::{
     cache::Negative,
@@ -76,6 +76,11 @@ impl Regions {
         (now.saturating_duration_since(listing.listed_at) < self.list_ttl).then_some(listing)
     }
 
+    /// What the last attempt to list `region` brought, while that holds.
+    fn look_up(&self, region: &Region, now: Instant) -> Option<Outcome<Arc<Listing>>> {
+        self.fresh(region, now).map(Ok).or_else(|| self.failed_lately.look_up(region, now).map(Err))
+    }
+
     fn learn(&self, region: &Region, listing: &Arc<Listing>) {
         let Some(slot) = self.listings.get(region) else { return };
         slot.store(Some(Arc::clone(listing)));
@@ -106,9 +111,11 @@ impl Worker {
         instance: &InstanceId,
         allowed: &[Region],
     ) -> Result<Region, Failure> {
-        let listings = join_all(allowed.iter().map(async |region| (region, self.listing(asker, region).await))).await;
+        // The first listing that has it decides: a region that hangs holds up only those who look for what is there.
+        let mut listings: FuturesUnordered<_> =
+            allowed.iter().map(async |region| (region, self.listing(asker, region).await)).collect();
         let mut failure = None;
-        for (region, listing) in listings {
+        while let Some((region, listing)) = listings.next().await {
             match listing {
                 Ok(listing) if listing.instances.iter().any(|listed| listed.id == *instance) => {
                     return Ok(region.clone());
@@ -127,25 +134,16 @@ impl Worker {
     /// The failure of the call, or of the wait for it. A failure holds for a second.
     pub(super) async fn listing(self: &Rc<Self>, asker: &Asker, region: &Region) -> Result<Arc<Listing>, Failure> {
         let broker = &self.broker;
-        let now = broker.clock.monotonic();
-        if let Some(listing) = broker.regions.fresh(region, now) {
-            return Ok(listing);
+        let known = || broker.regions.look_up(region, broker.clock.monotonic());
+        if let Some(outcome) = known() {
+            return outcome.map_err(Failure::Upstream);
         }
-        if let Some(error) = broker.regions.failed_lately.look_up(region, now) {
-            return Err(Failure::Upstream(error));
-        }
-        let upstream = broker.upstreams.of(region);
-        upstream.check(now).map_err(|open| Failure::Upstream(Arc::new(open.into())))?;
-        let bucket = upstream.bucket(ApiAction::DescribeInstances);
-        let passenger = match broker.regions.flights.board(region, bucket, &asker.line(), now, asker.deadline) {
-            Boarding::Joined(passenger) => passenger,
-            Boarding::Opened(passenger, pilot) => {
-                actix_web::rt::spawn(list(Rc::clone(self), region.clone(), pilot));
-                passenger
-            }
-            Boarding::Refused(refusal) => return Err(Failure::QuotaExhausted(refusal)),
+        let terms = broker.terms(asker, region, ApiAction::DescribeInstances);
+        let spawn = |pilot| {
+            actix_web::rt::spawn(list(Rc::clone(self), region.clone(), pilot));
         };
-        passenger.arrive(&broker.clock, asker.deadline).await?.map_err(Failure::Upstream)
+        let (outcome, _) = broker.regions.flights.obtain(region, &terms, known, spawn).await?;
+        outcome.map_err(Failure::Upstream)
     }
 }
 

@@ -11,7 +11,7 @@ use crate::{
     quota::{Bucket, Driver, Limits},
     tencent::{
         ApiAction,
-        breaker::{Breaker, CircuitOpen},
+        breaker::{Breaker, CircuitOpen, Pass},
         endpoint::Endpoints,
         error::CallError,
     },
@@ -80,17 +80,17 @@ impl Upstream {
     }
 
     /// Lets a call through at `now`, as the probe where the circuit was open.
-    pub(super) fn enter(&self, now: Instant) -> Result<(), CircuitOpen> {
+    pub(super) fn enter(&self, now: Instant) -> Result<Pass, CircuitOpen> {
         self.breaker().enter(now)
     }
 
     /// Learns from what came of a call that was let through.
-    pub(super) fn learn(&self, failure: Option<&CallError>, now: Instant) {
+    pub(super) fn learn(&self, pass: &Pass, failure: Option<&CallError>, now: Instant) {
         let mut breaker = self.breaker();
         let was_open = breaker.is_open();
         match failure {
-            Some(error) if error.is_outage() => breaker.failed(now),
-            _ => breaker.answered(),
+            Some(error) if error.is_outage() => breaker.failed(pass, now),
+            _ => breaker.answered(pass),
         }
         match (was_open, breaker.is_open()) {
             (false, true) => tracing::error!("the upstream failed repeatedly; the circuit opens"),

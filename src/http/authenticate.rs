@@ -11,7 +11,7 @@ use actix_web::{
 };
 
 use super::{Edge, client_ip::client_ip, context::Context, problem::Problem};
-use crate::domain::Caller;
+use crate::{domain::Caller, identity::Denial, metrics::Scope};
 
 /// The caller of a request that got past the gate. The same token brings the same allocation for as long as it is known.
 #[derive(Clone, Debug)]
@@ -37,7 +37,10 @@ pub(super) async fn authenticate<B: MessageBody>(
         }
         Err(denial) => {
             let context = Context::known(&request);
-            edge.worker.broker().metrics().auth_failure(denial.as_str());
+            match denial {
+                Denial::TooManyFailures { .. } => edge.worker.broker().metrics().rejection(Scope::FailedAuth),
+                seen => edge.worker.broker().metrics().auth_failure(seen.as_str()),
+            }
             if let Some(suppressed) = edge.refusals_to_log.admit(edge.worker.broker().clock().monotonic()) {
                 tracing::info!(
                     request_id = context.request_id.as_str(),

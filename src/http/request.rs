@@ -85,7 +85,7 @@ impl Incoming {
     }
 
     /// What all workers share.
-    pub(super) fn broker(&self) -> &Broker {
+    pub(super) fn broker(&self) -> &Arc<Broker> {
         self.edge.worker.broker()
     }
 

@@ -4,8 +4,7 @@ use actix_web::HttpResponse;
 
 use super::{problem::Problem, request::Incoming};
 use crate::{
-    audit::Record,
-    broker::{Failure, Settled},
+    broker::{Failure, OpenRecord, Settled},
     domain::Action,
     metrics::{Metrics, Scope},
     tencent::error::CallError,
@@ -45,7 +44,7 @@ impl Incoming {
     }
 
     /// The answer, once its record is written; else a 503, and nothing of the answer leaves.
-    async fn leave(self, record: Record, answer: HttpResponse) -> HttpResponse {
+    async fn leave(self, record: OpenRecord, answer: HttpResponse) -> HttpResponse {
         match self.broker().settle(record, answer.status().as_u16()).await {
             Ok(()) => answer,
             Err(error) => {

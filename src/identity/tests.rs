@@ -304,6 +304,7 @@ fn a_denial_has_a_name_of_its_own() {
 
     assert_eq!(others.map(Denial::as_str), ["no_token", "keys_unavailable", "too_many_failures"]);
     assert_eq!(Denial::Refused(Reason::Expired).as_str(), "expired");
+    assert_eq!(Denial::reasons().len(), 2 + Reason::ALL.len());
     assert!(Reason::ALL.iter().all(|reason| !others.map(Denial::as_str).contains(&reason.as_str())));
 }
 

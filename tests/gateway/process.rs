@@ -38,6 +38,42 @@ fn sigterm_lets_requests_in_flight_end_and_exits_with_zero() {
 }
 
 #[test]
+fn a_worker_that_stops_takes_no_fetch_from_those_who_wait_elsewhere() {
+    let mut stage = Stage::with("GATEWAY_SERVER__WORKERS=6\nGATEWAY_TENCENT__TIMEOUT=5s");
+    stage.control().update(|settings| settings.latency_ms = 1_000);
+    let (public, token) = (stage.gateway.public, stage.token());
+    let control = stage.control();
+    // Connections go to the workers in turn, so the one that waits is not on the worker of the one that opened.
+    let mut waiters = Vec::new();
+    for number in 0..4 {
+        let path = crate::harness::urls_path(&format!("synthetic-{number}"));
+        let mut leader = TcpStream::connect(public).unwrap();
+        let head = format!("GET {path} HTTP/1.1\r\nHost: gateway\r\nAuthorization: Bearer {token}\r\n\r\n");
+        leader.write_all(head.as_bytes()).unwrap();
+        eventually("the call is under way", || control.counters().calls_of("DescribeBackupUrl") > number);
+        let (path, token) = (path.clone(), token.clone());
+        waiters.push(thread::spawn(move || {
+            crate::harness::ask(public, "GET", &path, &[("Authorization", &format!("Bearer {token}"))])
+        }));
+        drop(leader);
+    }
+    eventually("all have asked", || {
+        let metrics = stage.gateway.ask(stage.gateway.admin, "GET", "/metrics", &[]).text();
+        metrics.contains("gateway_cache_lookups_total{layer=\"local\",result=\"miss\"} 8")
+    });
+
+    stage.gateway.signal("TERM");
+    let answers: Vec<_> = waiters.into_iter().map(|waiter| waiter.join().unwrap()).collect();
+
+    assert!(
+        answers.iter().all(|answer| answer.status == 200),
+        "{:?}",
+        answers.iter().map(|a| a.status).collect::<Vec<_>>()
+    );
+    assert_eq!(stage.gateway.wait().code(), Some(0));
+}
+
+#[test]
 fn while_draining_it_is_not_ready_but_still_accepts() {
     let mut stage = Stage::with("GATEWAY_SERVER__DRAIN_DELAY=2s");
 

@@ -68,8 +68,9 @@ fn every_token_of_the_table_is_accepted_or_refused_for_its_reason() {
         .collect();
 
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    assert!(table.iter().filter(|case| case.outcome.is_ok()).count() >= 15);
-    assert!(table.iter().filter(|case| case.outcome.is_err()).count() >= 100);
+    let accepted = table.iter().filter(|case| case.outcome.is_ok()).count();
+    let refused = table.len() - accepted;
+    assert!(accepted >= 40 && refused >= 190, "{accepted} accepted, {refused} refused");
 }
 
 #[test]
