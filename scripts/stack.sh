@@ -27,6 +27,19 @@ choose_ports() {
 # listens ADDRESS: whether anything accepts connections there.
 listens() { (exec 3<>"/dev/tcp/${1%:*}/${1#*:}") 2>/dev/null; }
 
+# free_ports COUNT: the first of so many ports in a row that nobody listens on, below those that the system hands out.
+free_ports() {
+  local first port
+  while true; do
+    first=$((20000 + RANDOM % 10000))
+    for ((port = first; port < first + $1; port++)); do
+      if listens "127.0.0.1:$port"; then continue 2; fi
+    done
+    printf '%d' "$first"
+    return
+  done
+}
+
 # want_free ADDRESS WHOSE VARIABLE: the variable is the one that moves it.
 want_free() {
   if ! listens "$1"; then return; fi

@@ -39,7 +39,7 @@ use crate::domain::Region;
         super::ops::alive,
         super::docs::document,
     ),
-    components(schemas(Problem<'_>, super::query::BackupState)),
+    components(schemas(Problem<'_>)),
     modifiers(&WhatIsTheSame),
 )]
 struct Api;

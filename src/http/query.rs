@@ -55,8 +55,10 @@ pub(super) struct BackupsQuery {
     /// How many are passed over.
     #[param(required = false, minimum = 0, maximum = 2147483647, default = 0)]
     offset: u32,
-    /// Only backups in these states, split by commas. Left out, all are listed.
-    #[param(value_type = Option<Vec<BackupState>>, style = Form, explode = false, min_items = 1, nullable = false)]
+    /// Only backups in these states, split by commas: `normal` ones can be downloaded, with `locked` ones something is
+    /// being done. Left out, all are listed. (One text, not a list: not every generator of clients knows lists of one.)
+    #[param(value_type = Option<String>, example = "normal", nullable = false,
+        pattern = "^(locked|normal|expired|exporting|exported)(,(locked|normal|expired|exporting|exported))*$")]
     status: Vec<BackupStatus>,
     /// Only those that were started at this time or later: a local date-time of the vendor, without a zone.
     #[param(value_type = Option<String>, pattern = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}$",
@@ -75,18 +77,6 @@ pub(super) struct BackupsQuery {
 enum NetworkName {
     Public,
     Inner,
-}
-
-/// A state in which a backup can be: `normal` ones can be downloaded, with `locked` ones something is being done.
-#[derive(ToSchema)]
-#[schema(rename_all = "snake_case")]
-#[expect(dead_code, reason = "it is read by the derived documentation alone")]
-pub(super) enum BackupState {
-    Locked,
-    Normal,
-    Expired,
-    Exporting,
-    Exported,
 }
 
 /// Entries of a page where nothing is asked for.
@@ -283,6 +273,17 @@ mod tests {
         for text in ["", "normal,", ",normal", "Normal", "unknown", "2", "normal locked", "normal, locked"] {
             assert!(parse_statuses(text).is_err(), "{text:?}");
         }
+    }
+
+    #[test]
+    fn the_documented_states_are_those_that_can_be_asked_for() {
+        let names = BackupStatus::ALL.map(BackupStatus::as_str).join("|");
+        let parameters = BackupsQuery::into_params(|| None);
+        let status = parameters.iter().find(|parameter| parameter.name == "status");
+
+        let documented = serde_json::to_value(status.unwrap()).unwrap();
+
+        assert_eq!(documented["schema"]["pattern"], format!("^({names})(,({names}))*$"));
     }
 
     #[test]

@@ -1,6 +1,10 @@
 //! A request of a known caller, read into types: what all resource routes take from path, query and headers.
 
-use std::{net::Ipv4Addr, rc::Rc, sync::Arc};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    rc::Rc,
+    sync::Arc,
+};
 
 use actix_web::{
     HttpMessage as _, HttpRequest,
@@ -9,7 +13,13 @@ use actix_web::{
 
 use utoipa::IntoParams;
 
-use super::{authenticate::Authenticated, client_ip::client_ip, context::Context, edge::Edge, problem::Problem};
+use super::{
+    authenticate::Authenticated,
+    client_ip::{Uncertain, client_ip},
+    context::Context,
+    edge::Edge,
+    problem::Problem,
+};
 use crate::{
     broker::{Asker, BackupName, Broker},
     domain::{BackupId, InstanceId},
@@ -63,6 +73,7 @@ pub(super) struct Incoming {
     pub(super) context: Context,
     /// The caller. The reason that he gives is there once the request is [understood](Self::understand).
     pub(super) asker: Asker,
+    client: Result<IpAddr, Uncertain>,
 }
 
 impl Incoming {
@@ -72,16 +83,17 @@ impl Incoming {
         let caller = request.extensions().get::<Authenticated>().map(|caller| Arc::clone(&caller.0));
         let caller = caller.expect("the gate lets nobody in without a caller");
         let peer = request.peer_addr().map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.ip());
+        let client = client_ip(peer, request.headers(), &edge.trusted_proxies);
         let asker = Asker {
             principal: Principal::new(&caller),
             caller,
-            client_ip: client_ip(peer, request.headers(), &edge.trusted_proxies),
+            client_ip: client.unwrap_or(peer),
             reason: Arc::from(""),
             request_id: context.request_id.clone(),
             trace_id: context.trace_id.clone(),
             deadline: edge.worker.broker().clock().monotonic() + edge.request_timeout,
         };
-        Self { edge, context, asker }
+        Self { edge, context, asker, client }
     }
 
     /// What all workers share.
@@ -95,6 +107,7 @@ impl Incoming {
         request: &HttpRequest,
         read: impl FnOnce(&Self) -> Result<T, Problem>,
     ) -> Result<T, Problem> {
+        self.client.map_err(|error| Problem::invalid_request(error.to_string()))?;
         self.asker.reason = access_reason(request.headers())?;
         read(self)
     }

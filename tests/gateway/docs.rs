@@ -45,7 +45,7 @@ fn every_path_of_the_document_asks_for_a_token_or_is_public_on_purpose() {
 }
 
 #[test]
-fn the_served_document_is_the_repositorys_with_the_regions_of_this_gateway() {
+fn the_served_document_is_the_kept_one_with_the_regions_of_this_gateway() {
     let stage = Stage::new();
 
     let answer = stage.gateway.get("/openapi.json", &[]);

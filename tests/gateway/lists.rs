@@ -1,11 +1,14 @@
 //! Finding an instance and its backups: what is listed, for whom, in which parts, and at what cost.
 
-use std::thread;
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+};
 
 use sandbox::{Effect, Fault, TokenSpec, known};
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Stage};
+use crate::harness::{Answer, Stage, started};
 
 fn backups_path(query: &str) -> String {
     format!("/instances/{}/backups?region=ap-chengdu{query}", known::ORDERS)
@@ -258,6 +261,36 @@ fn a_thousand_instances_are_paged_after_they_are_filtered() {
     assert_eq!(column(&last, "instances", "instance_id"), ["crs-synthetic2498", "crs-synthetic2499", known::ORDERS],);
     // Three pages of a thousand at most in the one region, one call in each of the others.
     assert_eq!(stage.control().counters().calls_of("DescribeInstances"), 5);
+}
+
+#[test]
+fn a_long_list_does_not_hold_a_worker() {
+    let stage = Stage::with("GATEWAY_SERVER__WORKERS=1");
+    stage.control().update(|settings| settings.synthetic_instances = 5_000);
+    assert_eq!(stage.get("/instances").json()["total"], 5_002);
+    let is_listed = AtomicBool::new(false);
+
+    let (took, pauses) = thread::scope(|scope| {
+        let listing = scope.spawn(|| {
+            // Another reason is another question to the policies: none of the answers is remembered.
+            let token = format!("Bearer {}", stage.token());
+            let began = started();
+            let answer = stage.gateway.get("/instances", &[("Authorization", &token), ("X-Access-Reason", "INC-2")]);
+            is_listed.store(true, Ordering::Relaxed);
+            assert_eq!(answer.json()["total"], 5_002);
+            began.elapsed()
+        });
+        let mut pauses = Vec::new();
+        while !is_listed.load(Ordering::Relaxed) {
+            let began = started();
+            assert_eq!(stage.gateway.get("/healthz", &[]).status, 200);
+            pauses.push(began.elapsed());
+        }
+        (listing.join().unwrap(), pauses)
+    });
+
+    let longest = pauses.iter().max().unwrap();
+    assert!(pauses.len() >= 4 && *longest < took / 3, "{took:?} in all, {} others, {longest:?} at most", pauses.len());
 }
 
 #[test]

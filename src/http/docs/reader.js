@@ -217,6 +217,9 @@ function show(api) {
   if (location.hash) document.getElementById(location.hash.slice(1))?.setAttribute('open', '');
 }
 
+// There is nothing to submit; the form tells browsers and screen readers that the field stands for itself.
+document.getElementById('caller').addEventListener('submit', (event) => event.preventDefault());
+
 fetch('openapi.json', { credentials: 'omit' })
   .then((answer) => (answer.ok ? answer.json() : Promise.reject(new Error(`openapi.json: ${answer.status}`))))
   .then(show)
