@@ -7,6 +7,7 @@ mod attempts;
 mod backups;
 mod decisions;
 mod document;
+mod failure;
 mod files;
 mod flights;
 mod instances;
@@ -20,13 +21,14 @@ mod urls;
 use std::{
     net::IpAddr,
     sync::Arc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use arc_swap::ArcSwap;
 
 pub use backups::{BackupList, BackupsAsk};
 pub use document::Document;
+pub use failure::Failure;
 pub use files::FileAnswer;
 pub use instances::{InstanceList, InstancesAsk, ListedInstance};
 pub use open_record::OpenRecord;
@@ -41,8 +43,8 @@ use crate::{
     domain::{Action, BackupId, Caller, Clock, InstanceId, Network, Region, RequestId},
     metrics::Metrics,
     policy::{Policies, Principal},
-    quota::{Driver, Limits, Line, Refusal},
-    tencent::{self, ApiAction, client::Client, error::CallError},
+    quota::{Driver, Limits, Line},
+    tencent::{self, ApiAction, client::Client, credentials::CredentialStore, error::CallError},
 };
 
 /// What all workers share.
@@ -57,10 +59,23 @@ pub struct Broker {
     backups: backups::Backups,
     failed_refreshes: Negative<Key, ()>,
     audit: Audit,
+    credentials: Arc<CredentialStore>,
     metrics: Arc<Metrics>,
     rules: Rules,
     max_retries: u32,
     clock: Clock,
+}
+
+/// What the broker introduces to each other and to the upstream.
+pub struct Rooms {
+    /// What the policies say at first.
+    pub policies: Policies,
+    /// Where records go.
+    pub audit: Audit,
+    /// What calls are signed with.
+    pub credentials: Arc<CredentialStore>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
 }
 
 /// One worker's way to the upstream, beside what it shares with the others. A client cannot change threads.
@@ -114,35 +129,6 @@ pub enum BackupName {
     Latest,
 }
 
-/// Why there is no answer.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum Failure {
-    /// The policy says no.
-    #[error("the policy does not permit this")]
-    Forbidden,
-    /// None of the regions that the caller may use has the instance.
-    #[error("no such instance")]
-    InstanceNotFound,
-    /// The instance has no backup in status `normal`.
-    #[error("no finished backup")]
-    NoNormalBackup,
-    /// The backup has fewer files.
-    #[error("no such file")]
-    NoSuchFile,
-    /// The upstream said no, or nothing that could be understood.
-    #[error(transparent)]
-    Upstream(Arc<CallError>),
-    /// The shared bucket cannot serve this call in time.
-    #[error("the upstream's quota is exhausted")]
-    QuotaExhausted(Refusal),
-    /// The request's time ran out while the upstream was asked.
-    #[error("the request's time ran out")]
-    DeadlineOver,
-    /// The task that fetched died.
-    #[error("the fetch was lost")]
-    Lost,
-}
-
 /// What came of a request, with the record that must be written before the caller hears of it.
 pub struct Settled<T> {
     /// What came of it.
@@ -166,11 +152,10 @@ impl Broker {
         settings: &tencent::Settings,
         limits: Limits,
         rules: Rules,
-        policies: Policies,
-        audit: Audit,
-        metrics: Arc<Metrics>,
+        rooms: Rooms,
         clock: Clock,
     ) -> (Arc<Self>, Vec<Driver>) {
+        let Rooms { policies, audit, credentials, metrics } = rooms;
         let (upstreams, drivers) = upstreams::Upstreams::new(&settings.endpoints, &settings.regions, limits, &clock);
         let broker = Self {
             policies: ArcSwap::from_pointee(decisions::InForce::new(policies)),
@@ -183,6 +168,7 @@ impl Broker {
             backups: backups::Backups::new(rules.negative_ttl),
             failed_refreshes: Negative::new(REFRESH_PAUSE),
             audit,
+            credentials,
             metrics,
             rules,
             max_retries: settings.max_retries,
@@ -229,6 +215,16 @@ impl Broker {
     /// Whether records cannot be written at the moment.
     pub fn audit_is_failing(&self) -> bool {
         self.audit.is_failing()
+    }
+
+    /// When the gateway's own keys end; nothing where they do not.
+    pub fn credentials_expire_at(&self) -> Option<SystemTime> {
+        self.credentials.current().expires_at()
+    }
+
+    /// Whether the cloud cannot be called because the gateway's own keys have ended.
+    pub fn credentials_have_expired(&self) -> bool {
+        self.credentials.current().have_expired(self.clock.wall())
     }
 
     /// Writes the record of what came of a request, now that its status is known.
@@ -291,6 +287,7 @@ impl Broker {
             upstream: self.upstreams.of(region),
             action,
             max_retries: self.max_retries,
+            credentials: &self.credentials,
             clock: &self.clock,
             metrics: &self.metrics,
         }
@@ -347,26 +344,6 @@ impl<T> Settled<T> {
     /// The outcome and the record apart.
     pub fn into_parts(self) -> (Result<T, Failure>, OpenRecord) {
         (self.outcome, self.record)
-    }
-}
-
-impl Failure {
-    /// The upstream's id of the call that failed, where it said one.
-    fn upstream_request_id(&self) -> Option<Arc<str>> {
-        match self {
-            Self::Upstream(error) => error.request_id().map(|id| id.as_str().into()),
-            _ => None,
-        }
-    }
-}
-
-impl From<flights::WaitEnded> for Failure {
-    fn from(ended: flights::WaitEnded) -> Self {
-        match ended {
-            flights::WaitEnded::Overtaken(refusal) => Self::QuotaExhausted(refusal),
-            flights::WaitEnded::DeadlineOver => Self::DeadlineOver,
-            flights::WaitEnded::Lost => Self::Lost,
-        }
     }
 }
 

@@ -43,11 +43,10 @@ enum Command {
     Health,
 }
 
-impl From<Config> for server::Setup {
-    fn from(config: Config) -> Self {
-        let Config { server, cors, auth, policy, tencent, rate_limit, per_caller, cache, audit, log } = config;
-        Self { server, cors, auth, policy, tencent, rate_limit, per_caller, cache, audit, log }
-    }
+/// What the server is made of: the configuration, and the file that it was read from.
+fn setup(config: Config, file: Option<PathBuf>) -> server::Setup {
+    let Config { server, cors, auth, policy, tencent, rate_limit, per_caller, cache, audit, log } = config;
+    server::Setup { file, server, cors, auth, policy, tencent, rate_limit, per_caller, cache, audit, log }
 }
 
 /// What the caller of the program learns from its exit code.
@@ -86,7 +85,7 @@ pub fn run() -> ExitCode {
             report(&problems, file.is_some());
             Outcome::No.into()
         }
-        (Command::Serve, Ok(Loaded { config, .. })) => server::run(config.into()),
+        (Command::Serve, Ok(Loaded { config, .. })) => server::run(setup(config, file)),
         (Command::Authorize(question), Ok(Loaded { config, .. })) => authorize::run(&question, &config).into(),
         (Command::Health, Ok(Loaded { config, .. })) => health::run(config.server.admin_listen).into(),
         (Command::Serve | Command::Authorize(_) | Command::Health, Err(problems)) => {

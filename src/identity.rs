@@ -29,7 +29,7 @@ use std::{
 
 pub use algorithm::Algorithm;
 pub use authorization::{bearer, challenge};
-pub use jwks::Refresher;
+pub use jwks::{Refresher, Reloaded};
 pub use revocation::{Mistake, RevocationError};
 pub use settings::{FailureLimits, InvalidKeySetUrl, IssuerSettings, KeySetUrl, KeySource, Settings};
 pub use token::{Reason, VerifiedToken};

@@ -27,6 +27,9 @@ const UPSTREAM_BUCKETS: &[f64] = &[0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0
 /// Bounds in seconds of a wait for a token: one token comes every 50 ms, and nobody waits longer than some seconds.
 const WAIT_BUCKETS: &[f64] = &[0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0];
 
+/// The results of a reload: what is new is in force, and what was in force stayed so.
+const RELOAD_RESULTS: [&str; 2] = ["ok", "error"];
+
 /// All metrics of the process.
 pub struct Metrics {
     registry: Registry,
@@ -48,6 +51,8 @@ pub struct Metrics {
     /// Answers withheld because their record could not be written.
     pub audit_failures: IntCounter,
     jwks_refreshes: IntCounterVec,
+    reloads: IntCounterVec,
+    credentials_expiry: IntGauge,
     clock_skew: Gauge,
 }
 
@@ -109,6 +114,8 @@ pub struct Readings<'a> {
     pub cache_bytes: u64,
     /// Places in the queues, by the upstream's action.
     pub queue_lengths: Vec<(&'static str, usize)>,
+    /// When the cloud credentials end, in seconds since 1970; nothing where they do not.
+    pub credentials_expiry: Option<u64>,
     /// Refreshes of key sets so far: issuer name, those that succeeded, those that failed.
     pub jwks_refreshes: Vec<(&'a str, u64, u64)>,
 }
@@ -194,6 +201,15 @@ impl Metrics {
                 "Refreshes of an issuer's key set.",
                 &["issuer", "result"],
             ),
+            reloads: family.counters(
+                "gateway_reloads_total",
+                "What was replaced without a restart, and what was to be and was not.",
+                &["what", "result"],
+            ),
+            credentials_expiry: family.gauge(
+                "gateway_credentials_expiry_timestamp_seconds",
+                "When the cloud credentials in force end, in seconds since 1970; 0 where they do not.",
+            ),
             clock_skew: family.float_gauge(
                 "gateway_clock_skew_seconds",
                 "The upstream's clock less ours, by the Date of its last answer.",
@@ -244,10 +260,24 @@ impl Metrics {
         self.clock_skew.set(seconds);
     }
 
+    /// Something can be reloaded: it is there from the start, at zero.
+    pub fn has_reloads(&self, what: &'static str) {
+        for result in RELOAD_RESULTS {
+            self.reloads.with_label_values(&[what, result]);
+        }
+    }
+
+    /// Counts a reload: whether what is new is in force, or what was in force stayed so.
+    pub fn reloaded(&self, what: &'static str, is_ok: bool) {
+        let [ok, error] = RELOAD_RESULTS;
+        self.reloads.with_label_values(&[what, if is_ok { ok } else { error }]).inc();
+    }
+
     /// Everything in the text format of Prometheus, version 0.0.4.
     pub fn render(&self, readings: &Readings<'_>) -> Vec<u8> {
         let clamp = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
         self.cache_bytes.set(clamp(readings.cache_bytes));
+        self.credentials_expiry.set(readings.credentials_expiry.map_or(0, clamp));
         for (action, length) in &readings.queue_lengths {
             self.queue_length.with_label_values(&[action]).set(i64::try_from(*length).unwrap_or(i64::MAX));
         }
@@ -312,6 +342,7 @@ mod tests {
         let readings = Readings {
             cache_bytes: 4096,
             queue_lengths: vec![("DescribeBackupUrl", 3)],
+            credentials_expiry: Some(1_551_952_863),
             jwks_refreshes: vec![("sso", 2, 1)],
         };
         String::from_utf8(metrics.render(&readings)).unwrap()
@@ -320,6 +351,7 @@ mod tests {
     #[test]
     fn every_family_is_there_from_the_start_with_its_help_and_type() {
         let metrics = Metrics::new("abc", &["expired"], &["DescribeBackupUrl"]);
+        metrics.has_reloads("policies");
 
         let text = rendered(&metrics);
 
@@ -340,6 +372,8 @@ mod tests {
             "gateway_audit_records_total",
             "gateway_audit_failures_total",
             "gateway_jwks_refreshes_total",
+            "gateway_reloads_total",
+            "gateway_credentials_expiry_timestamp_seconds",
             "gateway_clock_skew_seconds",
         ] {
             assert!(text.contains(&format!("# HELP {family} ")), "{family}");
@@ -351,6 +385,8 @@ mod tests {
     fn what_happened_is_counted_where_it_belongs() {
         let metrics = Metrics::new("abc", &["expired"], &["DescribeBackupUrl"]);
 
+        metrics.has_reloads("policies");
+        metrics.reloaded("policies", false);
         metrics.auth_failure("expired");
         metrics.authz_denial(Action::ReadBackupUrls);
         metrics.cache_lookup(LookupResult::Stale);
@@ -370,6 +406,9 @@ mod tests {
              route=\"/instances/{instance_id}/backups/{backup_id}/urls\",status=\"200\"} 1",
             "gateway_http_requests_total{method=\"other\",route=\"unmatched\",status=\"418\"} 1",
             "gateway_cache_bytes 4096",
+            "gateway_reloads_total{result=\"error\",what=\"policies\"} 1",
+            "gateway_reloads_total{result=\"ok\",what=\"policies\"} 0",
+            "gateway_credentials_expiry_timestamp_seconds 1551952863",
             "gateway_rate_limit_queue_length{action=\"DescribeBackupUrl\"} 3",
             "gateway_jwks_refreshes_total{issuer=\"sso\",result=\"ok\"} 2",
             "gateway_jwks_refreshes_total{issuer=\"sso\",result=\"error\"} 1",

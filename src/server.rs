@@ -2,8 +2,11 @@
 //!
 //! It introduces what the configuration describes to each other and then only waits; no rule of a request lives here.
 
+mod memory;
+mod reload;
+
 use std::{
-    fs::File, io, net::SocketAddr, os::fd::AsFd as _, process::ExitCode, rc::Rc, sync::Arc,
+    fs::File, io, net::SocketAddr, os::fd::AsFd as _, path::PathBuf, process::ExitCode, rc::Rc, sync::Arc,
     thread::available_parallelism, time::Duration,
 };
 
@@ -13,9 +16,10 @@ use tokio::{
     time::{MissedTickBehavior, interval, sleep, timeout},
 };
 
+use self::reload::{ConfigurationFile, Reloadable};
 use crate::{
     audit::{self, Audit},
-    broker::{Broker, Worker},
+    broker::{Broker, Rooms, Worker},
     cache,
     domain::{Clock, Throttle},
     http::{self, Edge, Health, cors},
@@ -54,6 +58,8 @@ pub struct Settings {
 /// Everything that a gateway is made of, as the configuration describes it.
 #[derive(Clone, Debug)]
 pub struct Setup {
+    /// The file that the configuration was read from, where there is one.
+    pub file: Option<PathBuf>,
     /// Listeners, workers, the end of the process.
     pub server: Settings,
     /// Which web pages may read the answers.
@@ -97,9 +103,6 @@ enum StartError {
     Signals(#[source] io::Error),
 }
 
-/// How often a file of credentials is looked at. Kubernetes swaps mounted secrets without a signal.
-const CREDENTIALS_TICK: Duration = Duration::from_secs(1);
-
 /// Connections that a worker holds; further ones wait in the kernel. Each has a buffer of its own, so this is what
 /// strangers can make a worker hold: some 40 MB.
 const MAX_CONNECTIONS: usize = 4096;
@@ -124,7 +127,7 @@ const REFUSALS_LOGGED_PER_SECOND: u32 = 5;
 /// it did not start.
 pub fn run(setup: Setup) -> ExitCode {
     rt::System::new().block_on(async {
-        match start(setup) {
+        match start(setup).await {
             Ok(gateway) => gateway.live().await,
             Err(error) => {
                 report(&error);
@@ -156,29 +159,42 @@ struct Signals {
     interrupt: Signal,
 }
 
-fn start(setup: Setup) -> Result<Gateway, StartError> {
+async fn start(setup: Setup) -> Result<Gateway, StartError> {
     telemetry::start(&setup.log)?;
+    if let Err(error) = memory::keep_private() {
+        tracing::warn!(%error, "a core dump of this process is possible, and would hold keys and URLs");
+    }
     let clock = Clock::machine();
     let signals = Signals::register().map_err(StartError::Signals)?;
+    // Registered before anything slow: until then a SIGHUP would end the process.
+    let hangup = signal(SignalKind::hangup()).map_err(StartError::Signals)?;
     let roots = TlsRoots::load(setup.tencent.ca_file.as_deref())?;
-    let credentials = Arc::new(CredentialStore::load(&setup.tencent.credentials)?);
+    let (credentials, renewer) = CredentialStore::start(&setup.tencent.credentials, &roots, &clock).await?;
     let (identity, refresher) = Identity::new(&setup.auth, clock.clone())?;
+    let policies_seen = policy::Fingerprint::of(&setup.policy.dir);
     let policies = Policies::load(&setup.policy.dir)?;
     let audit = standard_output().and_then(|sink| Audit::start(setup.audit, sink)).map_err(StartError::Audit)?;
     let tencent = Arc::new(setup.tencent);
     let reasons = Denial::reasons();
     let actions = ApiAction::ALL.map(ApiAction::as_str);
     let metrics = Metrics::new(option_env!("GATEWAY_REVISION").unwrap_or("unknown"), &reasons, &actions);
-    let (broker, drivers) =
-        Broker::new(&tencent, setup.rate_limit, setup.cache, policies, audit, metrics, clock.clone());
+    let rooms = Rooms { policies, audit, credentials: Arc::clone(&credentials), metrics: Arc::clone(&metrics) };
+    let (broker, drivers) = Broker::new(&tencent, setup.rate_limit, setup.cache, rooms, clock.clone());
     let caller_quota = Arc::new(CallerQuota::new(setup.per_caller, clock.clone()));
     let health = Arc::new(Health::new(Arc::clone(&broker), Arc::clone(&identity)));
+
+    let reloadables = vec![
+        Reloadable::policies(setup.policy.dir, policies_seen, Arc::clone(&broker)),
+        Reloadable::credentials(Arc::clone(&credentials)),
+    ];
+    let configuration = setup.file.map(ConfigurationFile::new);
 
     let workers = match setup.server.workers {
         0 => available_parallelism().map_or(1, usize::from),
         some => some,
     };
     let trusted_proxies: Arc<[_]> = setup.server.trusted_proxies.into();
+    let clock_of_renewal = clock.clone();
     let cors = cors::Cors::new(&setup.cors);
     let openapi = http::openapi::document(broker.regions());
     let edge = {
@@ -227,8 +243,9 @@ fn start(setup: Setup) -> Result<Gateway, StartError> {
     for driver in drivers {
         rt::spawn(driver.run());
     }
-    rt::spawn(refresher.run());
-    rt::spawn(watch_credentials(credentials));
+    rt::spawn(refresher.run(reload::of_identity(Arc::clone(&metrics))));
+    rt::spawn(renewer.run(reload::of_credentials(credentials, clock_of_renewal, Arc::clone(&metrics))));
+    rt::spawn(reload::run(reloadables, configuration, hangup, metrics));
     rt::spawn(forget_idle_callers(caller_quota));
     let public_address = public.addrs().first().copied().unwrap_or(listen);
     let admin_address = admin.addrs().first().copied().unwrap_or(admin_listen);
@@ -306,20 +323,5 @@ async fn forget_idle_callers(callers: Arc<CallerQuota>) {
     loop {
         tick.tick().await;
         callers.forget_the_idle();
-    }
-}
-
-async fn watch_credentials(credentials: Arc<CredentialStore>) {
-    let mut tick = interval(CREDENTIALS_TICK);
-    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        tick.tick().await;
-        match credentials.reload_if_changed() {
-            Ok(true) => tracing::info!("the cloud credentials were reloaded"),
-            Ok(false) => {}
-            Err(error) => {
-                tracing::error!(%error, "the cloud credentials were not reloaded; the old ones stay in force");
-            }
-        }
     }
 }

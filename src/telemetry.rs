@@ -2,7 +2,10 @@
 //!
 //! No line carries a token, a secret, a signature or a signed URL: those types do not print themselves.
 
-use std::io::{self, IsTerminal as _};
+use std::{
+    io::{self, IsTerminal as _},
+    panic, thread,
+};
 
 use tracing_subscriber::{EnvFilter, util::SubscriberInitExt as _};
 
@@ -49,7 +52,8 @@ fn filter(level: &str) -> String {
     filter
 }
 
-/// Starts logging for the whole process.
+/// Starts logging for the whole process, panics included: a panic is told by its place alone. What it says may be the
+/// value that should not have been there.
 ///
 /// # Errors
 ///
@@ -67,6 +71,10 @@ pub fn start(settings: &Settings) -> Result<(), TelemetryError> {
     } else {
         builder.with_ansi(io::stderr().is_terminal()).finish().try_init()?;
     }
+    panic::set_hook(Box::new(|panic| {
+        let location = panic.location().map(ToString::to_string);
+        tracing::error!(location, thread = thread::current().name(), "panicked");
+    }));
     Ok(())
 }
 

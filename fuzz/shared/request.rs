@@ -30,7 +30,7 @@ use futures_util::future::{FutureExt as _, LocalBoxFuture};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use redis_backup_gateway::{
     audit::Audit,
-    broker::{Broker, Worker},
+    broker::{Broker, Rooms, Worker},
     config::{self, Config, Variables},
     domain::{Clock, Throttle},
     http::{self, Edge, Health},
@@ -229,11 +229,12 @@ async fn serve(
     let sink = File::options().write(true).open("/dev/null").expect("a sink");
     let audit = Audit::start(config.audit, sink).expect("a thread");
     let tencent = Arc::new(config.tencent);
-    let credentials = Arc::new(CredentialStore::load(&tencent.credentials).expect("the credentials are there"));
-    let metrics = Metrics::new("fuzz", &[], &[]);
-    let (broker, _drivers) =
-        Broker::new(&tencent, config.rate_limit, config.cache, policies, audit, metrics, clock.clone());
     let roots = TlsRoots::load(None).expect("the built-in roots");
+    let started = CredentialStore::start(&tencent.credentials, &roots, &clock).await;
+    let (credentials, _refresher) = started.expect("the credentials are there");
+    let metrics = Metrics::new("fuzz", &[], &[]);
+    let rooms = Rooms { policies, audit, credentials: Arc::clone(&credentials), metrics };
+    let (broker, _drivers) = Broker::new(&tencent, config.rate_limit, config.cache, rooms, clock.clone());
     let endless = NonZeroU32::MAX;
     let limits = redis_backup_gateway::quota::CallerLimits { requests_per_second: endless, burst: endless };
     let edge = Rc::new(Edge {

@@ -12,8 +12,8 @@ pub(super) fn check(root: &Table, config: &Config, notes: &Notes) {
 
     let tencent = at("tencent");
     check_file(&tencent.at("ca_file"));
-    match config.tencent.credentials {
-        Source::Env => {}
+    match config.tencent.credentials.source {
+        Source::Env | Source::CvmRole | Source::TkeOidc => {}
         Source::Auto { .. } | Source::File(_) => check_file(&tencent.at("credentials").at("file")),
     }
     // The room of identity says itself what is wrong with its other files: they must be fit from the start.

@@ -9,7 +9,7 @@ use actix_web::{HttpResponse, Resource, http::header, web};
 use serde::Serialize;
 
 use super::{context::Context, problem::Problem};
-use crate::{broker::Broker, identity::Identity, metrics::Readings};
+use crate::{broker::Broker, domain::clock::unix_seconds, identity::Identity, metrics::Readings};
 
 /// What readiness depends on.
 pub struct Health {
@@ -24,6 +24,7 @@ struct Readiness<'a> {
     status: &'static str,
     draining: bool,
     audit: &'static str,
+    credentials: &'static str,
     issuers: Vec<Issuer<'a>>,
 }
 
@@ -81,6 +82,7 @@ async fn scrape(health: web::Data<Health>) -> HttpResponse {
     let readings = Readings {
         cache_bytes: broker.cached_bytes(),
         queue_lengths: broker.queue_lengths(),
+        credentials_expiry: broker.credentials_expire_at().map(unix_seconds),
         jwks_refreshes: issuers
             .iter()
             .map(|issuer| (&*issuer.name, issuer.refreshes_succeeded, issuer.refreshes_failed))
@@ -116,9 +118,10 @@ async fn ready(health: web::Data<Health>) -> HttpResponse {
     let audit_fails = health.broker.audit_is_failing();
     let has_keys = readiness.iter().any(|issuer| issuer.has_keys);
     let lacks_keys = readiness.iter().any(|issuer| !issuer.has_keys);
+    let have_expired = health.broker.credentials_have_expired();
     let (status, mut answer) = if draining || audit_fails || !has_keys {
         ("not_ready", HttpResponse::ServiceUnavailable())
-    } else if lacks_keys {
+    } else if lacks_keys || have_expired {
         ("degraded", HttpResponse::Ok())
     } else {
         ("ready", HttpResponse::Ok())
@@ -127,6 +130,7 @@ async fn ready(health: web::Data<Health>) -> HttpResponse {
         status,
         draining,
         audit: if audit_fails { "failing" } else { "ok" },
+        credentials: if have_expired { "expired" } else { "ok" },
         issuers: readiness
             .iter()
             .map(|issuer| Issuer { name: &issuer.name, keys: if issuer.has_keys { "ok" } else { "missing" } })

@@ -295,6 +295,9 @@ impl Problem {
             CallError::CircuitOpen(open) => {
                 Self::new(Code::Unavailable, open.to_string()).retry_after(open.retry_after)
             }
+            CallError::CredentialsExpired => {
+                Self::new(Code::UpstreamDenied, format!("{error}; this is the operator's to mend; it has been logged"))
+            }
             broken => Self::new(Code::UpstreamError, format!("the call to the upstream failed: {broken}")),
         };
         problem.0.upstream = upstream_said(error);

@@ -73,6 +73,28 @@ struct State {
     failure: Option<String>,
 }
 
+/// A file that is read again and again, and takes effect when it changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reloaded {
+    /// The keys of an issuer.
+    KeyFile,
+    /// The list of revocations.
+    Revocations,
+}
+
+impl Reloaded {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::KeyFile, Self::Revocations];
+
+    /// The name in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::KeyFile => "key_files",
+            Self::Revocations => "revocations",
+        }
+    }
+}
+
 /// Fetches the key sets of all issuers, and reads the list of revocations, until it is dropped.
 #[derive(Debug)]
 pub struct Refresher {
@@ -138,17 +160,19 @@ impl Keys {
         let _ = timeout(MAX_WAIT, ended.wait_for(is_over)).await;
     }
 
-    /// Takes in how a fetch went, and tells those who wait.
-    fn settle(&self, outcome: Result<KeySet, FetchError>, wall: SystemTime, now: Instant, luck: f64) {
-        let failure = match outcome {
-            Ok(keys) => {
-                self.publish(keys, now);
-                None
-            }
-            Err(error) => Some(error.to_string()),
+    /// Takes in how a fetch went, and tells those who wait. Says whether a set was replaced by another, or could not be;
+    /// nothing where it is what it was, or was the first.
+    fn settle(&self, outcome: Result<KeySet, FetchError>, wall: SystemTime, now: Instant, luck: f64) -> Option<bool> {
+        let had_keys = self.current.load().is_some();
+        let (mut news, failure) = match outcome {
+            Ok(keys) => (self.publish(keys, now).then_some(true), None),
+            Err(error) => (None, Some(error.to_string())),
         };
         let has_keys = self.current(now).is_some();
         let mut state = self.lock();
+        if failure.is_some() && failure != state.failure {
+            news = Some(false);
+        }
         match (&failure, &state.failure) {
             (Some(error), known) if known.as_ref() != Some(error) => {
                 tracing::warn!(issuer = &*self.issuer, has_keys, error, "key set not refreshed");
@@ -168,17 +192,19 @@ impl Keys {
         let fetch = state.schedule.end(now, is_ok, luck);
         drop(state);
         self.ended.send_replace(fetch);
+        news.filter(|_| had_keys)
     }
 
     /// Confirms the set if it is the same, else replaces it: whoever remembers a token by its key set need not forget it
-    /// for a fetch that brought nothing new.
-    pub(super) fn publish(&self, keys: KeySet, now: Instant) {
+    /// for a fetch that brought nothing new. Says whether it was replaced.
+    pub(super) fn publish(&self, keys: KeySet, now: Instant) -> bool {
         let counts_until = now.saturating_duration_since(self.born).saturating_add(self.max_stale);
         let is_known = self.current.load().as_ref().is_some_and(|current| current.is_same_document(&keys));
         if !is_known {
             self.replace(keys);
         }
         self.counts_until_ms.store(millis(counts_until), Ordering::Relaxed);
+        !is_known
     }
 
     fn replace(&self, keys: KeySet) {
@@ -224,11 +250,12 @@ impl Refresher {
     }
 
     /// Fetches the sets of all issuers at once and then keeps each fresh, and the list of revocations with them. It
-    /// belongs on the main thread (its HTTP client cannot leave it) and ends when it is dropped.
-    pub async fn run(self) -> Infallible {
+    /// belongs on the main thread (its HTTP client cannot leave it) and ends when it is dropped. `told` hears of files
+    /// that have changed, and whether what they say now is in force.
+    pub async fn run(self, told: impl Fn(Reloaded, bool)) -> Infallible {
         let client = self.client();
-        let keys = self.issuers.iter().map(|(keys, origin)| keep_fresh(keys, origin, &client, &self.clock));
-        tokio::join!(join_all(keys), keep_reading(&self.revocations));
+        let keys = self.issuers.iter().map(|(keys, origin)| keep_fresh(keys, origin, &client, &self.clock, &told));
+        tokio::join!(join_all(keys), keep_reading(&self.revocations, &told));
         // Without issuers, which the configuration does not allow, there is nothing to do and all the time to do it.
         std::future::pending().await
     }
@@ -244,11 +271,22 @@ impl Refresher {
     }
 }
 
-async fn keep_fresh(keys: &Keys, origin: &Origin, client: &awc::Client, clock: &Clock) -> Infallible {
+async fn keep_fresh(
+    keys: &Keys,
+    origin: &Origin,
+    client: &awc::Client,
+    clock: &Clock,
+    told: &impl Fn(Reloaded, bool),
+) -> Infallible {
     loop {
         let step = keys.lock().schedule.next(clock.monotonic());
         match step {
-            Step::Fetch => fetch_once(keys, origin, client, clock).await,
+            Step::Fetch => {
+                let news = fetch_once(keys, origin, client, clock).await;
+                if let Some(is_ok) = news.filter(|_| origin.is_file()) {
+                    told(Reloaded::KeyFile, is_ok);
+                }
+            }
             Step::Sleep(pause) => {
                 // Either way the schedule is asked again what to do.
                 let _ = timeout(pause, keys.wake.notified()).await;
@@ -257,14 +295,14 @@ async fn keep_fresh(keys: &Keys, origin: &Origin, client: &awc::Client, clock: &
     }
 }
 
-async fn fetch_once(keys: &Keys, origin: &Origin, client: &awc::Client, clock: &Clock) {
+async fn fetch_once(keys: &Keys, origin: &Origin, client: &awc::Client, clock: &Clock) -> Option<bool> {
     keys.lock().schedule.begin(clock.monotonic());
     let outcome = origin.fetch(client).await;
-    keys.settle(outcome, clock.wall(), clock.monotonic(), luck());
+    keys.settle(outcome, clock.wall(), clock.monotonic(), luck())
 }
 
 /// Takes over what the file of revocations says whenever it says something else.
-async fn keep_reading(revocations: &Arc<Revocations>) {
+async fn keep_reading(revocations: &Arc<Revocations>, told: &impl Fn(Reloaded, bool)) {
     if !revocations.has_file() {
         return;
     }
@@ -275,9 +313,15 @@ async fn keep_reading(revocations: &Arc<Revocations>) {
         let reading = Arc::clone(revocations);
         // A long list takes milliseconds, in which this thread would grant no token of the quota.
         match tokio::task::spawn_blocking(move || reading.reload_if_changed()).await {
-            Ok(Ok(true)) => tracing::info!(entries = revocations.entries(), "revocations reloaded"),
+            Ok(Ok(true)) => {
+                tracing::info!(entries = revocations.entries(), "revocations reloaded");
+                told(Reloaded::Revocations, true);
+            }
             Ok(Ok(false)) => {}
-            Ok(Err(error)) => tracing::error!(%error, "revocations not reloaded; those before stay in force"),
+            Ok(Err(error)) => {
+                tracing::error!(%error, "revocations not reloaded; those before stay in force");
+                told(Reloaded::Revocations, false);
+            }
             Err(_) => tracing::error!("revocations not reloaded: the reader failed"),
         }
     }

@@ -103,6 +103,9 @@ pub enum CallError {
     /// The answer cannot be used.
     #[error("the upstream's answer cannot be used: {0}")]
     Malformed(Defect),
+    /// Nothing was called: the gateway's own keys have ended, and no others could be had.
+    #[error("the gateway's cloud credentials have expired")]
+    CredentialsExpired,
     /// Nothing was called: the endpoint failed so often that it is left alone for a moment.
     #[error(transparent)]
     CircuitOpen(#[from] CircuitOpen),
@@ -174,6 +177,7 @@ impl CallError {
             Self::Dropped => "dropped",
             Self::Timeout => "timeout",
             Self::Malformed(_) => "malformed",
+            Self::CredentialsExpired => "credentials_expired",
             Self::CircuitOpen(_) => "circuit_open",
         }
     }
@@ -183,7 +187,20 @@ impl CallError {
         match self {
             Self::Connect(_) | Self::Dropped | Self::Timeout => true,
             Self::Status(status) => (500..=599).contains(status),
-            Self::Refused { .. } | Self::Malformed(_) | Self::CircuitOpen(_) => false,
+            Self::Refused { .. } | Self::Malformed(_) | Self::CredentialsExpired | Self::CircuitOpen(_) => false,
+        }
+    }
+
+    /// Whether newer credentials may be all that the call lacked: it was refused as it is after a rotation, or not made
+    /// because its key had ended. A permission that is missing is not among these.
+    pub fn concerns_credentials(&self) -> bool {
+        match self {
+            Self::CredentialsExpired => true,
+            Self::Refused { code, .. } => matches!(
+                code.as_str(),
+                "AuthFailure.TokenFailure" | "AuthFailure.SecretIdNotFound" | "AuthFailure.SignatureFailure"
+            ),
+            _ => false,
         }
     }
 
@@ -209,7 +226,7 @@ impl CallError {
                 matches!(family, "InternalError" | "ServiceUnavailable")
                     || code.as_str() == "FailedOperation.SystemError"
             }
-            Self::Refused { .. } | Self::CircuitOpen(_) => false,
+            Self::Refused { .. } | Self::CredentialsExpired | Self::CircuitOpen(_) => false,
         }
     }
 

@@ -22,4 +22,6 @@ mod load;
 mod main_job;
 mod metrics;
 mod process;
+mod reload;
+mod rotation;
 mod secrets;

@@ -5,9 +5,10 @@ use std::{
     net::{TcpListener, TcpStream},
     process::Command,
     thread,
+    time::Duration,
 };
 
-use sandbox::{Effect, Fault, Options, Sandbox};
+use sandbox::{Effect, Fault, Options, Sandbox, Target};
 
 use crate::harness::{Gateway, PATIENCE, Stage, configuration, eventually};
 
@@ -121,6 +122,37 @@ fn missing_credentials_and_unreadable_policies_are_failures_to_start() {
         assert_eq!(output.status.code(), Some(2));
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(text.contains(named), "{text}");
+    }
+}
+
+#[test]
+fn without_credentials_all_that_was_looked_for_is_named_and_a_dead_metadata_service_is_not_waited_for() {
+    let sandbox = Sandbox::start(Options::default()).unwrap();
+    sandbox.control().inject(Fault::new(Target::Metadata, Effect::Hang));
+    let metadata = sandbox.metadata_url();
+    let began = crate::harness::started();
+
+    let variables = [
+        ("TENCENTCLOUD_SECRET_ID", ""),
+        ("TENCENTCLOUD_SECRET_KEY", ""),
+        ("HOME", "/nowhere"),
+        ("GATEWAY_TENCENT__CREDENTIALS__SOURCE", "auto"),
+        ("GATEWAY_TENCENT__CREDENTIALS__METADATA_ENDPOINT", metadata.as_str()),
+    ];
+    let output = run(&sandbox, &["serve"], &variables);
+
+    assert_eq!(output.status.code(), Some(2));
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    for named in [
+        "TENCENTCLOUD_SECRET_ID and TENCENTCLOUD_SECRET_KEY are not set",
+        "tencent.credentials.file is not set",
+        "/nowhere/.tencentcloud/credentials",
+        "/etc/tencentcloud/credentials",
+        &format!("{metadata} does not answer in time"),
+        "TKE_WEB_IDENTITY_TOKEN_FILE",
+    ] {
+        assert!(text.contains(named), "{named} is not in {text}");
     }
 }
 

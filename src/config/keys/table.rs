@@ -1,6 +1,8 @@
 //! The list itself, in the order of the documentation. Defaults are those of the contract with our users: a change here
 //! changes the product.
 
+mod tencent;
+
 use super::{
     Key, Kind,
     Otherwise::{self, Is, Nothing, Required},
@@ -14,15 +16,18 @@ const KIB: u64 = 1 << 10;
 const GIB: u64 = 1 << 30;
 
 const ADDRESS: Kind = Kind::Text("an IP address with a port, such as \"0.0.0.0:8080\" or \"[::]:8080\"");
-const ENDPOINT: &str =
-    "\"https://host[:port]\" without a path, a query or a user; plain http only to loopback addresses";
 
 const fn key(path: &'static str, kind: Kind, otherwise: Otherwise, meaning: &'static str) -> Key {
     Key { path, kind, otherwise, meaning }
 }
 
 /// Every key that this version knows.
-pub(in crate::config) const KEYS: &[Key] = &[
+pub(in crate::config) fn all() -> impl Iterator<Item = &'static Key> {
+    [FIRST, tencent::KEYS, REST].into_iter().flatten()
+}
+
+/// The keys before `[tencent]`.
+const FIRST: &[Key] = &[
     key("server.listen", ADDRESS, Is("0.0.0.0:8080"), "The public listener."),
     key(
         "server.admin_listen",
@@ -176,92 +181,10 @@ pub(in crate::config) const KEYS: &[Key] = &[
         "The claim that lists the caller's groups, as a dotted path; empty: no groups.",
     ),
     key("policy.dir", Kind::Path, Is("config/policies"), "The folder whose `*.cedar` files are the policies."),
-    key(
-        "tencent.account",
-        Kind::Text("a name that matches [A-Za-z0-9._-]{1,64}"),
-        Is("default"),
-        "The name under which quota and cache are kept. Never a key id: a rotation of keys changes neither.",
-    ),
-    key(
-        "tencent.regions",
-        Kind::Texts(
-            "[\"ap-guangzhou\", \"ap-shanghai\"]",
-            "a region such as \"ap-guangzhou\", matching [a-z]{2}-[a-z]+(-[a-z0-9]+)*",
-        ),
-        Required,
-        "The regions that may be asked, and that are searched where a caller names none.",
-    ),
-    key(
-        "tencent.endpoint",
-        Kind::Url(ENDPOINT),
-        Is("https://redis.tencentcloudapi.com"),
-        "The host that is called. The international site is `https://redis.intl.tencentcloudapi.com`. Financial zones \
-         (`*-fsi`) are called at `https://redis.<region>.tencentcloudapi.com` instead.",
-    ),
-    key(
-        "tencent.endpoints",
-        Kind::Map("{ \"ap-chengdu\" = \"https://redis.ap-chengdu.tencentcloudapi.com\" }", ENDPOINT),
-        Is("{}"),
-        "Other endpoints, region by region.",
-    ),
-    key(
-        "tencent.connect_timeout",
-        Kind::Duration(10, 5 * MINUTE),
-        Is("2s"),
-        "The time to open a connection, TLS included.",
-    ),
-    key(
-        "tencent.timeout",
-        Kind::Duration(10, 5 * MINUTE),
-        Is("5s"),
-        "The time for one attempt, from the first byte sent to the last byte read.",
-    ),
-    key(
-        "tencent.max_retries",
-        Kind::Number(0, 10),
-        Is("2"),
-        "Attempts after the first, within the request's own deadline. Each costs a token of the quota.",
-    ),
-    key(
-        "tencent.ca_file",
-        Kind::Path,
-        Nothing,
-        "Certificate authorities (PEM) that are trusted beside the built-in ones.",
-    ),
-    key(
-        "tencent.credentials.source",
-        Kind::Word(&["auto", "env", "file"]),
-        Is("auto"),
-        "`env` reads `TENCENTCLOUD_SECRET_ID`, `TENCENTCLOUD_SECRET_KEY` and `TENCENTCLOUD_TOKEN`, `file` reads `file`, \
-         `auto` tries one after the other.",
-    ),
-    key(
-        "tencent.credentials.file",
-        Kind::Path,
-        Nothing,
-        "A JSON document `{\"secret_id\": …, \"secret_key\": …, \"token\"?: …}`, read again when it changes.",
-    ),
-    key(
-        "tencent.download.limit_type",
-        Kind::Word(&["NoLimit", "LimitOnlyIntranet", "Customize"]),
-        Required,
-        "From where the URLs may be used. Without this section nothing is sent, and the account's own restriction holds.",
-    ),
-    key(
-        "tencent.download.vpcs",
-        Kind::Map("{ \"ap-guangzhou\" = [\"vpc-1a2b3c4d\"] }", "a list of VPC ids such as [\"vpc-1a2b3c4d\"]"),
-        Nothing,
-        "With `Customize`: the VPCs, region by region.",
-    ),
-    key(
-        "tencent.download.ips",
-        Kind::Texts(
-            "[\"10.1.2.3\"]",
-            "an IP address or a network inside a VPC, such as \"10.1.2.3\" or \"10.1.0.0/16\"",
-        ),
-        Nothing,
-        "With `Customize`: addresses inside the VPCs.",
-    ),
+];
+
+/// The keys behind `[tencent]`.
+const REST: &[Key] = &[
     key(
         "rate_limit.requests_per_second",
         Kind::Number(1, 10_000),

@@ -26,7 +26,7 @@ fn what_is_left_out_has_its_default() {
     assert_eq!(config.policy.dir.to_str(), Some("config/policies"));
     assert_eq!(&*config.tencent.account, "default");
     assert_eq!(config.tencent.max_retries, 2);
-    assert_eq!(config.tencent.credentials, Source::Auto { file: None });
+    assert_eq!(config.tencent.credentials.source, Source::Auto { file: None });
     assert_eq!(config.tencent.download, None);
     assert_eq!(config.rate_limit.requests_per_second, 20);
     assert_eq!(config.rate_limit.guard, Duration::from_millis(50));
@@ -80,7 +80,7 @@ fn a_variable_is_toml_or_a_bare_word() {
     assert_eq!(&*config.tencent.account, "100000000001");
     assert_eq!(config.tencent.regions.iter().map(Region::as_str).collect::<Vec<_>>(), ["ap-shanghai-fsi"]);
     assert_eq!(config.tencent.endpoints.by_region.len(), 1);
-    assert_eq!(config.tencent.credentials, Source::Env);
+    assert_eq!(config.tencent.credentials.source, Source::Env);
     assert_eq!(config.tencent.download, Some(DownloadRestriction::LimitOnlyIntranet));
     assert_eq!(config.cache.max_bytes, 1 << 20);
     assert_eq!(config.log.level, "info,actix_server=warn");
@@ -93,7 +93,7 @@ fn a_variable_for_a_table_lies_under_the_variables_for_its_keys() {
         ("GATEWAY_TENCENT__CREDENTIALS__SOURCE", "file"),
     ];
 
-    assert_eq!(valid(BASE, &pairs).config.tencent.credentials, Source::File("f".into()));
+    assert_eq!(valid(BASE, &pairs).config.tencent.credentials.source, Source::File("f".into()));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::{BASE, lines, load_text, problems, variables};
 use crate::config::{
-    keys::{KEYS, Kind, Otherwise},
+    keys::{self, Kind, Otherwise},
     load,
 };
 
@@ -94,8 +94,8 @@ fn a_wrong_value_is_told_where_it_stands_and_what_would_be_right() {
              filter such as \"info,actix_server=warn\", not \"inof\"",
         ),
         (
-            "[tencent.credentials]\nsource = \"cvm_role\"",
-            "tencent.credentials.source (FILE:11:10): must be \"auto\", \"env\" or \"file\", not \"cvm_role\"",
+            "[tencent.credentials]\nsource = \"vault\"",
+            "tencent.credentials.source (FILE:11:10): must be \"auto\", \"env\", \"file\", \"cvm_role\" or \"tke_oidc\", not \"vault\"",
         ),
         (
             "[tencent.credentials]\nsource = \"file\"",
@@ -501,7 +501,7 @@ fn a_url_with_a_password_and_the_value_of_an_unknown_key_are_not_repeated() {
 
 #[test]
 fn every_key_is_read_and_every_required_key_is_missed() {
-    for key in KEYS {
+    for key in keys::all() {
         let wrong = match key.kind {
             Kind::Tables(_) => continue,
             _ => "2026-11-24",
@@ -527,7 +527,7 @@ fn every_key_is_read_and_every_required_key_is_missed() {
 
 #[test]
 fn every_word_that_is_offered_is_taken() {
-    for key in KEYS {
+    for key in keys::all() {
         let Kind::Word(words) = key.kind else { continue };
         for word in words {
             let name = format!("GATEWAY_{}", key.path.to_uppercase().replace('.', "__"));
