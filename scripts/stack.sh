@@ -11,7 +11,7 @@ sandbox_pid=
 # The job of the tour, which the sandbox's estate has: five files, as in the vendor's example.
 job='/instances/crs-4y9t57vt/backups/678362566696298532848117/urls?region=ap-chengdu'
 
-# choose_ports GATEWAY ADMIN SANDBOX: SANDBOX is the first of five ports in a row.
+# choose_ports GATEWAY ADMIN SANDBOX: SANDBOX is the first of seven ports in a row.
 choose_ports() {
   gateway=127.0.0.1:$1
   admin=127.0.0.1:$2
@@ -20,10 +20,25 @@ choose_ports() {
   storage=127.0.0.1:$(($3 + 2))
   fsi=127.0.0.1:$(($3 + 3))
   control=127.0.0.1:$(($3 + 4))
+  metadata=127.0.0.1:$(($3 + 5))
+  sts=127.0.0.1:$(($3 + 6))
 }
 
 # listens ADDRESS: whether anything accepts connections there.
 listens() { (exec 3<>"/dev/tcp/${1%:*}/${1#*:}") 2>/dev/null; }
+
+# free_ports COUNT: the first of so many ports in a row that nobody listens on, below those that the system hands out.
+free_ports() {
+  local first port
+  while true; do
+    first=$((20000 + RANDOM % 10000))
+    for ((port = first; port < first + $1; port++)); do
+      if listens "127.0.0.1:$port"; then continue 2; fi
+    done
+    printf '%d' "$first"
+    return
+  done
+}
 
 # want_free ADDRESS WHOSE VARIABLE: the variable is the one that moves it.
 want_free() {
@@ -38,7 +53,7 @@ want_free_ports() {
   want_free "$gateway" 'the gateway' PORT
   want_free "$admin" "the gateway's admin listener" ADMIN_PORT
   local address
-  for address in "$api" "$issuer" "$storage" "$fsi" "$control"; do
+  for address in "$api" "$issuer" "$storage" "$fsi" "$control" "$metadata" "$sts"; do
     if listens "$address"; then want_free "$address" 'the sandbox' SANDBOX_PORT; fi
   done
 }
@@ -60,6 +75,7 @@ start_stack() {
   # Job control gives each a process group of its own: Ctrl-C then reaches this script alone, which ends them in order.
   set -m
   "$target/debug/sandbox" serve --api "$api" --issuer "$issuer" --storage "$storage" --fsi "$fsi" --control "$control" \
+    --metadata "$metadata" --sts "$sts" \
     </dev/null >"$logs/sandbox.log" 2>&1 &
   sandbox_pid=$!
   set +m

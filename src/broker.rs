@@ -4,8 +4,15 @@
 //! header; what it returns says what happened, and the edge says it to the caller.
 
 mod attempts;
+mod backups;
+mod decisions;
 mod document;
+mod failure;
+mod files;
 mod flights;
+mod instances;
+mod open_record;
+mod pages;
 mod permission;
 mod regions;
 mod upstreams;
@@ -14,37 +21,61 @@ mod urls;
 use std::{
     net::IpAddr,
     sync::Arc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use arc_swap::ArcSwap;
 
+pub use backups::{BackupList, BackupsAsk};
 pub use document::Document;
+pub use failure::Failure;
+pub use files::FileAnswer;
+pub use instances::{InstanceList, InstancesAsk, ListedInstance};
+pub use open_record::OpenRecord;
+pub use pages::Slice;
 pub use urls::{Source, UrlsAnswer, Why};
+
+use permission::Wish;
 
 use crate::{
     audit::{Audit, AuditError, CacheUse, Decision, Desk, Fingerprints, Record},
     cache::{Local, Negative, Rules},
     domain::{Action, BackupId, Caller, Clock, InstanceId, Network, Region, RequestId},
+    metrics::Metrics,
     policy::{Policies, Principal},
-    quota::{Driver, Limits, Line, Refusal},
-    tencent::{self, ApiAction, client::Client, error::CallError},
+    quota::{Driver, Limits, Line},
+    tencent::{self, ApiAction, client::Client, credentials::CredentialStore, error::CallError},
 };
 
 /// What all workers share.
 pub struct Broker {
-    policies: ArcSwap<Policies>,
+    policies: ArcSwap<decisions::InForce>,
     regions: regions::Regions,
     region_names: Vec<Region>,
     upstreams: upstreams::Upstreams,
     flights: flights::Flights<Key, urls::Fetched>,
     documents: Local<Key, Document>,
     missing: Negative<Key, Arc<CallError>>,
+    backups: backups::Backups,
     failed_refreshes: Negative<Key, ()>,
     audit: Audit,
+    credentials: Arc<CredentialStore>,
+    metrics: Arc<Metrics>,
     rules: Rules,
     max_retries: u32,
     clock: Clock,
+}
+
+/// What the broker introduces to each other and to the upstream.
+pub struct Rooms {
+    /// What the policies say at first.
+    pub policies: Policies,
+    /// Where records go.
+    pub audit: Audit,
+    /// What calls are signed with.
+    pub credentials: Arc<CredentialStore>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
 }
 
 /// One worker's way to the upstream and to the audit, beside what it shares with the others. Neither can change threads.
@@ -81,7 +112,7 @@ pub struct Ask {
     /// The instance.
     pub instance: InstanceId,
     /// The backup.
-    pub backup: BackupId,
+    pub backup: BackupName,
     /// The region, where the caller named one: a configured one.
     pub region: Option<Region>,
     /// The addresses that the caller wants.
@@ -92,34 +123,20 @@ pub struct Ask {
     pub wants_fresh: bool,
 }
 
-/// Why there are no URLs.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum Failure {
-    /// The policy says no.
-    #[error("the policy does not permit this")]
-    Forbidden,
-    /// None of the regions that the caller may use has the instance.
-    #[error("no such instance")]
-    InstanceNotFound,
-    /// The upstream said no, or nothing that could be understood.
-    #[error(transparent)]
-    Upstream(Arc<CallError>),
-    /// The shared bucket cannot serve this call in time.
-    #[error("the upstream's quota is exhausted")]
-    QuotaExhausted(Refusal),
-    /// The request's time ran out while the upstream was asked.
-    #[error("the request's time ran out")]
-    DeadlineOver,
-    /// The task that fetched died.
-    #[error("the fetch was lost")]
-    Lost,
+/// How a caller names a backup.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BackupName {
+    /// By its id.
+    Id(BackupId),
+    /// `latest`: the newest one that is finished and whole.
+    Latest,
 }
 
 /// What came of a request, with the record that must be written before the caller hears of it.
 pub struct Settled<T> {
     /// What came of it.
     pub outcome: Result<T, Failure>,
-    record: Record,
+    record: OpenRecord,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -138,26 +155,34 @@ impl Broker {
         settings: &tencent::Settings,
         limits: Limits,
         rules: Rules,
-        policies: Policies,
-        audit: Audit,
+        rooms: Rooms,
         clock: Clock,
     ) -> (Arc<Self>, Vec<Driver>) {
+        let Rooms { policies, audit, credentials, metrics } = rooms;
         let (upstreams, drivers) = upstreams::Upstreams::new(&settings.endpoints, &settings.regions, limits, &clock);
         let broker = Self {
-            policies: ArcSwap::from_pointee(policies),
+            policies: ArcSwap::from_pointee(decisions::InForce::new(policies)),
             regions: regions::Regions::new(&settings.regions, rules.list_ttl),
             region_names: settings.regions.clone(),
             upstreams,
             flights: flights::Flights::new(),
             documents: Local::new(rules),
             missing: Negative::new(rules.negative_ttl),
+            backups: backups::Backups::new(rules.negative_ttl),
             failed_refreshes: Negative::new(REFRESH_PAUSE),
             audit,
+            credentials,
+            metrics,
             rules,
             max_retries: settings.max_retries,
             clock,
         };
         (Arc::new(broker), drivers)
+    }
+
+    /// Puts other policies in force; what those before them said is forgotten with them.
+    pub fn replace_policies(&self, policies: Policies) {
+        self.policies.store(Arc::new(decisions::InForce::new(policies)));
     }
 
     /// The configured region of that name.
@@ -175,13 +200,38 @@ impl Broker {
         &self.clock
     }
 
+    /// What is counted, here and at the edge.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// Bytes that cached answers weigh.
+    pub fn cached_bytes(&self) -> u64 {
+        self.documents.weighed_bytes()
+    }
+
+    /// How many wait for a token, by the upstream's action, over all endpoints.
+    pub fn queue_lengths(&self) -> Vec<(&'static str, usize)> {
+        ApiAction::ALL.map(|action| (action.as_str(), self.upstreams.queue_length(action))).to_vec()
+    }
+
     /// Whether records cannot be written at the moment.
     pub fn audit_is_failing(&self) -> bool {
         self.audit.is_failing()
     }
 
-    /// The record of a request of a known caller that could not be understood.
-    pub fn record_of_error(&self, asker: &Asker) -> Record {
+    /// When the gateway's own keys end; nothing where they do not.
+    pub fn credentials_expire_at(&self) -> Option<SystemTime> {
+        self.credentials.current().expires_at()
+    }
+
+    /// Whether the cloud cannot be called because the gateway's own keys have ended.
+    pub fn credentials_have_expired(&self) -> bool {
+        self.credentials.current().have_expired(self.clock.wall())
+    }
+
+    /// A record of which no more is known than who asked.
+    fn blank_record(&self, asker: &Asker) -> Record {
         Record {
             event_id: random_id(),
             request_id: asker.request_id.clone(),
@@ -192,6 +242,8 @@ impl Broker {
             action: None,
             instance: None,
             backup: None,
+            file: None,
+            file_name: None,
             region: None,
             network: None,
             decision: Decision::Error,
@@ -203,25 +255,36 @@ impl Broker {
         }
     }
 
+    /// On what terms `asker` waits for a call.
+    fn terms(&self, asker: &Asker, region: &Region, action: ApiAction) -> flights::Terms<'_> {
+        flights::Terms {
+            upstream: self.upstreams.of(region),
+            action,
+            line: asker.line(),
+            deadline: asker.deadline,
+            clock: &self.clock,
+        }
+    }
+
     /// What the attempts of a fetch have in common.
     fn course(&self, region: &Region, action: ApiAction) -> attempts::Course<'_> {
         attempts::Course {
             upstream: self.upstreams.of(region),
             action,
             max_retries: self.max_retries,
+            credentials: &self.credentials,
             clock: &self.clock,
+            metrics: &self.metrics,
         }
     }
 
-    fn record_of(&self, ask: &Ask) -> Record {
+    fn record_of(&self, wish: &Wish<'_>) -> Record {
         Record {
-            action: Some(Action::ReadBackupUrls),
-            instance: Some(ask.instance.clone()),
-            backup: Some(ask.backup.clone()),
-            region: ask.region.clone(),
-            network: Some(ask.network),
+            action: Some(wish.action),
+            instance: Some(wish.instance.clone()),
+            region: wish.region.cloned(),
             decision: Decision::Deny,
-            ..self.record_of_error(&ask.asker)
+            ..self.blank_record(wish.asker)
         }
     }
 }
@@ -238,13 +301,40 @@ impl Worker {
         &self.broker
     }
 
+    /// The record of a request of a known caller that could not be understood.
+    pub fn record_of_error(&self, asker: &Asker) -> OpenRecord {
+        self.open_record(self.broker.blank_record(asker))
+    }
+
+    /// Opens a record: from here on it is written, one way or another.
+    fn open_record(&self, record: Record) -> OpenRecord {
+        OpenRecord::new(record, self.desk.clone())
+    }
+
     /// Writes the record of what came of a request, now that its status is known.
     ///
     /// # Errors
     ///
     /// When the record is not known to be written. Then nothing of the outcome may leave.
-    pub async fn settle(&self, record: &Record, status: u16) -> Result<(), AuditError> {
-        self.desk.write(record, status).await
+    pub async fn settle(&self, record: OpenRecord, status: u16) -> Result<(), AuditError> {
+        let outcome = self.desk.write(&record.close(), status).await;
+        match outcome {
+            Ok(()) => self.broker.metrics.audit_records.inc(),
+            Err(_) => self.broker.metrics.audit_failures.inc(),
+        }
+        outcome
+    }
+}
+
+impl Ask {
+    fn wish(&self) -> Wish<'_> {
+        Wish {
+            asker: &self.asker,
+            action: Action::ReadBackupUrls,
+            instance: &self.instance,
+            region: self.region.as_ref(),
+            network: self.network,
+        }
     }
 }
 
@@ -262,18 +352,8 @@ impl Asker {
 
 impl<T> Settled<T> {
     /// The outcome and the record apart.
-    pub fn into_parts(self) -> (Result<T, Failure>, Record) {
+    pub fn into_parts(self) -> (Result<T, Failure>, OpenRecord) {
         (self.outcome, self.record)
-    }
-}
-
-impl From<flights::WaitEnded> for Failure {
-    fn from(ended: flights::WaitEnded) -> Self {
-        match ended {
-            flights::WaitEnded::Overtaken(refusal) => Self::QuotaExhausted(refusal),
-            flights::WaitEnded::DeadlineOver => Self::DeadlineOver,
-            flights::WaitEnded::Lost => Self::Lost,
-        }
     }
 }
 

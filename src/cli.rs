@@ -1,6 +1,7 @@
 //! The commands of the program. It only wires: rules live in the rooms below.
 
 mod audit;
+mod authorize;
 mod check_config;
 mod health;
 mod output;
@@ -42,15 +43,16 @@ enum Command {
         #[command(subcommand)]
         command: audit::AuditCommand,
     },
+    /// Say what the policies decide about a caller, and which of them do
+    Authorize(Box<authorize::Question>),
     /// Ask the admin listener of a running gateway whether it is alive, for container health checks
     Health,
 }
 
-impl From<Config> for server::Setup {
-    fn from(config: Config) -> Self {
-        let Config { server, auth, policy, tencent, rate_limit, per_caller, cache, audit, log } = config;
-        Self { server, auth, policy, tencent, rate_limit, per_caller, cache, audit, log }
-    }
+/// What the server is made of: the configuration, and the file that it was read from.
+fn setup(config: Config, file: Option<PathBuf>) -> server::Setup {
+    let Config { server, cors, auth, policy, tencent, rate_limit, per_caller, cache, audit, log } = config;
+    server::Setup { file, server, cors, auth, policy, tencent, rate_limit, per_caller, cache, audit, log }
 }
 
 /// What the caller of the program learns from its exit code.
@@ -89,10 +91,11 @@ pub fn run() -> ExitCode {
             report(&problems, file.is_some());
             Outcome::No.into()
         }
-        (Command::Serve, Ok(Loaded { config, .. })) => server::run(config.into()),
+        (Command::Serve, Ok(Loaded { config, .. })) => server::run(setup(config, file)),
         (Command::Audit { command }, Ok(Loaded { config, .. })) => audit::run(&command, config.audit.key_file()).into(),
+        (Command::Authorize(question), Ok(Loaded { config, .. })) => authorize::run(&question, &config).into(),
         (Command::Health, Ok(Loaded { config, .. })) => health::run(config.server.admin_listen).into(),
-        (Command::Serve | Command::Audit { .. } | Command::Health, Err(problems)) => {
+        (Command::Serve | Command::Audit { .. } | Command::Authorize(_) | Command::Health, Err(problems)) => {
             report(&problems, file.is_some());
             Outcome::Wrong.into()
         }

@@ -22,7 +22,7 @@ use std::path::Path;
 pub use environment::Variables;
 pub use problem::{Origin, Problem, Problems};
 
-use crate::{audit, cache, identity, policy, quota, server, telemetry, tencent};
+use crate::{audit, cache, http::cors, identity, policy, quota, server, telemetry, tencent};
 use problem::Notes;
 use raw::Table;
 
@@ -31,6 +31,8 @@ use raw::Table;
 pub struct Config {
     /// `[server]`
     pub server: server::Settings,
+    /// `[cors]`
+    pub cors: cors::Settings,
     /// `[auth]`
     pub auth: identity::Settings,
     /// `[policy]`

@@ -6,6 +6,7 @@ pub mod caller;
 pub mod clock;
 pub mod ids;
 pub mod network;
+pub mod steady;
 pub mod throttle;
 pub mod units;
 
@@ -13,4 +14,5 @@ pub use caller::{Action, Caller};
 pub use clock::Clock;
 pub use ids::{BackupId, InstanceId, Region, RequestId};
 pub use network::Network;
+pub use steady::Steady;
 pub use throttle::Throttle;

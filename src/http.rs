@@ -4,47 +4,39 @@
 
 mod accept;
 mod authenticate;
+mod backups;
 mod cache_status;
 mod caller_quota;
 mod client_ip;
 mod context;
+pub mod cors;
+mod docs;
+mod edge;
+mod files;
+mod instances;
+mod lists;
+pub mod openapi;
 pub mod ops;
 mod outermost;
 mod problem;
 mod query;
 mod render;
+mod request;
+mod settle;
+mod strict;
 mod urls;
 
-use std::{rc::Rc, sync::Arc, time::Duration};
-
 use actix_web::{HttpResponse, middleware::from_fn, web};
-use ipnet::IpNet;
 
+pub use edge::Edge;
 pub use ops::Health;
 pub use outermost::outermost;
 
-use crate::{broker::Worker, domain::Throttle, identity::Identity, quota::CallerQuota};
-
-/// What the public listener's handlers need, one a worker.
-pub struct Edge {
-    /// The way to the URLs.
-    pub worker: Rc<Worker>,
-    /// Who callers are.
-    pub identity: Arc<Identity>,
-    /// How much each caller may ask.
-    pub caller_quota: Arc<CallerQuota>,
-    /// A bound on the log lines that strangers can cause.
-    pub refusals_to_log: Throttle,
-    /// How the process is.
-    pub health: Arc<Health>,
-    /// Networks whose `Forwarded` and `X-Forwarded-For` are believed.
-    pub trusted_proxies: Arc<[IpNet]>,
-    /// The longest that a request may take.
-    pub request_timeout: Duration,
-}
-
 /// Routes of the public listener.
 pub fn public(config: &mut web::ServiceConfig) {
+    for resource in docs::resources() {
+        config.service(resource);
+    }
     config
         .service(ops::healthz())
         .service(
@@ -52,6 +44,9 @@ pub fn public(config: &mut web::ServiceConfig) {
                 .wrap(from_fn(caller_quota::count))
                 .wrap(from_fn(authenticate::authenticate))
                 .service(urls::resource())
+                .service(files::resource())
+                .service(backups::resource())
+                .service(instances::resource())
                 .default_service(web::to(not_found)),
         )
         .default_service(web::to(not_found));
@@ -59,7 +54,7 @@ pub fn public(config: &mut web::ServiceConfig) {
 
 /// Routes of the admin listener.
 pub fn admin(config: &mut web::ServiceConfig) {
-    config.service(ops::healthz()).service(ops::readyz()).default_service(web::to(not_found));
+    config.service(ops::healthz()).service(ops::readyz()).service(ops::metrics()).default_service(web::to(not_found));
 }
 
 async fn not_found(context: context::Context) -> HttpResponse {

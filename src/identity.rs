@@ -2,9 +2,14 @@
 //!
 //! It never says what a caller may do, and it never fetches anything that a token names.
 
+mod algorithm;
 mod authorization;
+mod failures;
 mod json;
 mod jwks;
+mod known;
+mod revocation;
+mod settings;
 
 pub mod key_set;
 pub mod token;
@@ -15,26 +20,41 @@ mod testing;
 mod tests;
 
 use std::{
+    io,
+    net::IpAddr,
     path::PathBuf,
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
+pub use algorithm::Algorithm;
 pub use authorization::{bearer, challenge};
-pub use jwks::Refresher;
+pub use jwks::{Refresher, Reloaded};
+pub use revocation::{Mistake, RevocationError};
+pub use settings::{FailureLimits, InvalidKeySetUrl, IssuerSettings, KeySetUrl, KeySource, Settings};
 pub use token::{Reason, VerifiedToken};
 
 use self::{
+    failures::Failures,
     jwks::Keys,
+    key_set::{KeySet, KeySetError},
+    known::{Fingerprint, Known, KnownTokens},
+    revocation::Revocations,
     token::{Rules, UnverifiedToken},
 };
-use crate::{domain::Clock, outbound::TlsRoots};
+use crate::{
+    domain::Clock,
+    outbound::{RootsError, TlsRoots},
+};
 
 /// Turns bearer tokens into callers. One for the process, shared by all workers.
 #[derive(Debug)]
 pub struct Identity {
     issuers: Vec<Issuer>,
     rules: Rules,
+    revocations: Arc<Revocations>,
+    known: KnownTokens,
+    failures: Failures,
     clock: Clock,
 }
 
@@ -42,6 +62,8 @@ pub struct Identity {
 struct Issuer {
     settings: IssuerSettings,
     keys: Arc<Keys>,
+    /// What no name of its tokens may begin with; empty where it has a prefix of its own.
+    foreign_prefixes: Vec<Arc<str>>,
 }
 
 /// Why a request has no caller. The text is for whoever sent the request.
@@ -53,9 +75,49 @@ pub enum Denial {
     /// It carries one that is not accepted.
     #[error("{0}")]
     Refused(Reason),
-    /// The token's issuer is known, but its keys were never loaded: not the caller's fault.
+    /// The token's issuer is known, but its keys were never loaded, or too long ago: not the caller's fault.
     #[error("the keys of the token's issuer are not available")]
     KeysUnavailable,
+    /// Its address has failed too often, and what it carries was not looked at.
+    #[error("too many requests from this address carried no acceptable token")]
+    TooManyFailures {
+        /// When the address is heard again.
+        retry_after: Duration,
+    },
+}
+
+/// Why there is no identity of a configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum IdentityError {
+    /// The list of revocations is not one.
+    #[error("the list of revocations: {0}")]
+    Revocations(#[from] RevocationError),
+    /// An issuer's `ca_file` is of no use.
+    #[error("ca_file of issuer {issuer}: {error}")]
+    Roots {
+        /// The issuer's name.
+        issuer: Arc<str>,
+        /// What is wrong with the file.
+        error: RootsError,
+    },
+    /// An issuer's `hs256_secret_file` cannot be read.
+    #[error("hs256_secret_file of issuer {issuer}: {path} cannot be read: {reason}")]
+    SecretFile {
+        /// The issuer's name.
+        issuer: Arc<str>,
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        reason: io::ErrorKind,
+    },
+    /// An issuer's `hs256_secret_file` holds no secret that is fit for use.
+    #[error("hs256_secret_file of issuer {issuer}: {error}")]
+    Secret {
+        /// The issuer's name.
+        issuer: Arc<str>,
+        /// What is wrong with it.
+        error: KeySetError,
+    },
 }
 
 /// Whether an issuer's tokens can be verified.
@@ -63,179 +125,211 @@ pub enum Denial {
 pub struct IssuerReadiness {
     /// The issuer's name in the configuration.
     pub name: Arc<str>,
-    /// Whether a key set was ever loaded.
+    /// Whether a key set was loaded, and not too long ago.
     pub has_keys: bool,
     /// When its key set was last fetched and usable, by the wall clock.
     pub last_success: Option<SystemTime>,
+    /// Fetches of its key set that brought a usable one.
+    pub refreshes_succeeded: u64,
+    /// Fetches that did not.
+    pub refreshes_failed: u64,
 }
 
 impl Identity {
-    /// The identity of a configuration, and the [`Refresher`] without which no keys are ever loaded.
+    /// The identity of a configuration, and the [`Refresher`] without which no keys are ever loaded. Blocks on the disk.
     ///
-    /// `roots` are the authorities that the issuers' certificates are checked against.
-    pub fn new(settings: Settings, roots: TlsRoots, clock: Clock) -> (Arc<Self>, Refresher) {
+    /// # Errors
+    ///
+    /// Where a file that decides who is let in cannot do so. Key sets are another matter: they may come later.
+    pub fn new(settings: &Settings, clock: Clock) -> Result<(Arc<Self>, Refresher), IdentityError> {
+        settings.issuers.iter().try_for_each(check_files)?;
+        let names = settings.issuers.iter().map(|issuer| Arc::clone(&issuer.name)).collect();
+        let revocations = Arc::new(Revocations::load(settings.revoked_file.as_deref(), names)?);
+        let roots = TlsRoots::load(None).expect("without a file there is nothing that could fail");
+
         let rules = Rules { leeway: settings.leeway, max_token_life: settings.max_token_life };
         let now = clock.monotonic();
-        let (mut issuers, mut sources) = (Vec::new(), Vec::new());
-        for issuer in settings.issuers {
-            let name = Arc::clone(&issuer.name);
-            let keys = Arc::new(Keys::new(name, settings.jwks_refresh, settings.jwks_cooldown, now));
-            sources.push((Arc::clone(&keys), issuer.keys.clone()));
-            issuers.push(Issuer { settings: issuer, keys });
-        }
-        let refresher = Refresher { issuers: sources, roots, clock: clock.clone() };
-        (Arc::new(Self { issuers, rules, clock }), refresher)
+        let issuers: Vec<_> = settings.issuers.iter().map(|issuer| Issuer::new(issuer, settings, now)).collect();
+        let sources = issuers.iter().map(|issuer| (Arc::clone(&issuer.keys), &issuer.settings)).collect();
+        let refresher = Refresher::new(sources, Arc::clone(&revocations), roots, clock.clone());
+        let identity = Self {
+            issuers,
+            rules,
+            revocations,
+            known: KnownTokens::new(rules.max_token_life.saturating_add(rules.leeway)),
+            failures: Failures::new(settings.failed_auth),
+            clock,
+        };
+        Ok((Arc::new(identity), refresher))
     }
 
-    /// The caller behind a token. It waits only where the token names a key that is not in its issuer's set: for the
-    /// one fetch that all such requests share, at most two seconds, and not at all inside the cooldown after it.
-    pub async fn authenticate(&self, token: &str) -> Result<VerifiedToken, Denial> {
-        let outcome = self.authenticate_now(token);
-        if outcome != Err(Denial::Refused(Reason::KeyUnknown)) {
+    /// The caller behind the `Authorization` header fields of a request from `client`.
+    ///
+    /// A token that is known costs a hash and a look-up. Any other is looked at only while its address has not failed
+    /// too often; whatever is then refused counts against the address.
+    ///
+    /// # Errors
+    ///
+    /// Why there is no caller.
+    pub async fn admit<'a>(
+        &self,
+        authorization: impl IntoIterator<Item = &'a [u8]>,
+        client: IpAddr,
+    ) -> Result<Arc<VerifiedToken>, Denial> {
+        let token = bearer(authorization);
+        if let Ok(token) = token
+            && let Some(verdict) = self.recognise(token)
+        {
+            return verdict;
+        }
+        if let Some(retry_after) = self.failures.pause(client, self.clock.monotonic()) {
+            return Err(Denial::TooManyFailures { retry_after });
+        }
+        let outcome = match token {
+            Ok(token) => self.verify_or_wait(token).await,
+            Err(denial) => Err(denial),
+        };
+        if let Err(Denial::NoToken | Denial::Refused(_)) = outcome {
+            self.failures.count(client, self.clock.monotonic());
+        }
+        outcome
+    }
+
+    /// The caller behind a token, for whom no failures are counted. It waits only where the token names a key that is
+    /// not in its issuer's set: for the one fetch that all such requests share, at most two seconds, and not at all
+    /// inside the cooldown after it.
+    ///
+    /// # Errors
+    ///
+    /// Why there is no caller.
+    pub async fn authenticate(&self, token: &str) -> Result<Arc<VerifiedToken>, Denial> {
+        match self.recognise(token) {
+            Some(verdict) => verdict,
+            None => self.verify_or_wait(token).await,
+        }
+    }
+
+    /// The verdict on a token that was verified before by keys that are still its issuer's; nothing for any other.
+    pub fn recognise(&self, token: &str) -> Option<Result<Arc<VerifiedToken>, Denial>> {
+        let fingerprint = Fingerprint::of(token);
+        let known = self.known.get(&fingerprint)?;
+        let keys = self.issuers[known.issuer].keys.current(self.clock.monotonic());
+        let Some(keys) = keys.as_ref() else { return Some(Err(Denial::KeysUnavailable)) };
+        if !Arc::ptr_eq(keys, &known.keys) {
+            self.known.forget(&fingerprint);
+            return None;
+        }
+        let times = known.token.times.check(&self.rules, self.clock.wall());
+        let verdict = times.and_then(|()| self.revocations.check(known.issuer, &known.token));
+        if verdict == Err(Reason::Expired) {
+            self.known.forget(&fingerprint);
+        }
+        Some(verdict.map(|()| Arc::clone(&known.token)).map_err(Denial::Refused))
+    }
+
+    async fn verify_or_wait(&self, token: &str) -> Result<Arc<VerifiedToken>, Denial> {
+        let outcome = self.verify(token);
+        if !matches!(outcome, Err(Denial::Refused(Reason::KeyUnknown))) {
             return outcome;
         }
         let unverified = UnverifiedToken::parse(token).map_err(Denial::Refused)?;
-        let (Some(issuer), Some(kid)) = (self.issuer(&unverified), unverified.kid()) else {
+        let (Some((_, issuer)), Some(kid)) = (self.issuer(&unverified), unverified.kid()) else {
             return outcome;
         };
         issuer.keys.wait_for(kid, self.clock.monotonic()).await;
-        self.authenticate_now(token)
+        self.verify(token)
     }
 
-    /// The same with the keys at hand, without waiting: an unknown key is [`Reason::KeyUnknown`].
-    pub fn authenticate_now(&self, token: &str) -> Result<VerifiedToken, Denial> {
+    /// Verifies with the keys at hand, and remembers a success.
+    fn verify(&self, token: &str) -> Result<Arc<VerifiedToken>, Denial> {
         let unverified = UnverifiedToken::parse(token).map_err(Denial::Refused)?;
-        let issuer = self.issuer(&unverified).ok_or(Denial::Refused(Reason::IssuerUnknown))?;
+        let (place, issuer) = self.issuer(&unverified).ok_or(Denial::Refused(Reason::IssuerUnknown))?;
         unverified.check_algorithm(&issuer.settings).map_err(Denial::Refused)?;
-        let keys = issuer.keys.current();
+        let keys = issuer.keys.current(self.clock.monotonic());
         let keys = keys.as_ref().ok_or(Denial::KeysUnavailable)?;
-        unverified.verify(&issuer.settings, keys, &self.rules, self.clock.wall()).map_err(Denial::Refused)
+        let verified = self.verify_with(&unverified, place, keys).map(Arc::new).map_err(Denial::Refused)?;
+        let known = Known { token: Arc::clone(&verified), issuer: place, keys: Arc::clone(keys) };
+        self.known.insert(Fingerprint::of(token), known);
+        Ok(verified)
+    }
+
+    fn verify_with(&self, token: &UnverifiedToken<'_>, place: usize, keys: &KeySet) -> Result<VerifiedToken, Reason> {
+        let issuer = &self.issuers[place];
+        let verified = token.verify(&issuer.settings, keys, &self.rules, self.clock.wall())?;
+        issuer.check_names(&verified)?;
+        self.revocations.check(place, &verified)?;
+        Ok(verified)
     }
 
     /// Which issuers have keys, in the order of the configuration.
     pub fn readiness(&self) -> Vec<IssuerReadiness> {
+        let now = self.clock.monotonic();
         let readiness = |issuer: &Issuer| IssuerReadiness {
             name: Arc::clone(&issuer.settings.name),
-            has_keys: issuer.keys.current().is_some(),
+            has_keys: issuer.keys.current(now).is_some(),
             last_success: issuer.keys.last_success(),
+            refreshes_succeeded: issuer.keys.refreshes().0,
+            refreshes_failed: issuer.keys.refreshes().1,
         };
         self.issuers.iter().map(readiness).collect()
     }
 
-    /// The issuer that an unverified token names. What follows uses that issuer's keys, so a lie here helps nobody.
-    fn issuer(&self, token: &UnverifiedToken<'_>) -> Option<&Issuer> {
-        self.issuers.iter().find(|issuer| issuer.settings.issuer == token.issuer())
+    /// The issuer that an unverified token names, with its place. What follows uses that issuer's keys, so a lie here
+    /// helps nobody.
+    fn issuer(&self, token: &UnverifiedToken<'_>) -> Option<(usize, &Issuer)> {
+        self.issuers.iter().enumerate().find(|(_, issuer)| issuer.settings.issuer == token.issuer())
     }
 }
 
+impl Issuer {
+    fn new(issuer: &IssuerSettings, settings: &Settings, now: Instant) -> Self {
+        // An issuer with a prefix cannot write another's: none begins with another.
+        let has_prefix = !issuer.prefix.is_empty();
+        let prefixes = settings.issuers.iter().map(|other| &other.prefix);
+        let foreign = prefixes.filter(|prefix| !has_prefix && !prefix.is_empty());
+        Self {
+            settings: issuer.clone(),
+            keys: Arc::new(Keys::new(issuer, settings, now)),
+            foreign_prefixes: foreign.cloned().collect(),
+        }
+    }
+
+    /// Whether no name in the token could be taken for one that another issuer gave.
+    fn check_names(&self, token: &VerifiedToken) -> Result<(), Reason> {
+        let is_foreign = |name: &Arc<str>| self.foreign_prefixes.iter().any(|prefix| name.starts_with(&**prefix));
+        let mut names = std::iter::once(&token.caller.subject).chain(&token.caller.groups);
+        if names.any(is_foreign) { Err(Reason::ForeignPrefix) } else { Ok(()) }
+    }
+}
+
+/// Whether the files of an issuer that never change their kind can be used.
+fn check_files(settings: &IssuerSettings) -> Result<(), IdentityError> {
+    let issuer = || Arc::clone(&settings.name);
+    if let Some(ca_file) = &settings.ca_file {
+        TlsRoots::load(Some(ca_file)).map_err(|error| IdentityError::Roots { issuer: issuer(), error })?;
+    }
+    if let KeySource::Secret(path) = &settings.keys {
+        let unreadable = |reason| IdentityError::SecretFile { issuer: issuer(), path: path.clone(), reason };
+        let secret = jwks::read_secret(path).map_err(unreadable)?;
+        KeySet::of_secret(secret).map_err(|error| IdentityError::Secret { issuer: issuer(), error })?;
+    }
+    Ok(())
+}
+
 impl Denial {
-    /// The name in metrics and logs.
+    /// Every word of [`Self::as_str`] for a request that was looked at.
+    pub fn reasons() -> Vec<&'static str> {
+        let others = [Self::NoToken, Self::KeysUnavailable].map(Self::as_str);
+        others.into_iter().chain(Reason::ALL.into_iter().map(Reason::as_str)).collect()
+    }
+
+    /// The reason as a word of a closed set, for metrics and logs.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::NoToken => "no_token",
             Self::Refused(reason) => reason.as_str(),
             Self::KeysUnavailable => "keys_unavailable",
-        }
-    }
-}
-
-/// What `[auth]` says.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// Tolerated difference of clocks for `exp`, `nbf` and `iat`.
-    pub leeway: Duration,
-    /// The longest that a token may still be valid.
-    pub max_token_life: Duration,
-    /// The time between two refreshes of a key set in the background.
-    pub jwks_refresh: Duration,
-    /// The least time between fetches caused by unknown key ids.
-    pub jwks_cooldown: Duration,
-    /// The issuers, in the order of the file; at least one.
-    pub issuers: Vec<IssuerSettings>,
-}
-
-/// One `[[auth.issuers]]`.
-#[derive(Clone, Debug)]
-pub struct IssuerSettings {
-    /// Names the issuer in logs, audit and metrics; unique.
-    pub name: Arc<str>,
-    /// Stands before `sub` and groups in policies; unique.
-    pub prefix: Arc<str>,
-    /// The exact value of `iss`.
-    pub issuer: String,
-    /// Accepted values of `aud`; at least one.
-    pub audiences: Vec<String>,
-    /// Accepted signature algorithms; at least one.
-    pub algorithms: Vec<Algorithm>,
-    /// Where the keys come from.
-    pub keys: KeySource,
-    /// The path of the claim that lists groups, split at the dots; empty where no claim is named.
-    pub groups_claim: Vec<String>,
-}
-
-/// Where an issuer's key set comes from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum KeySource {
-    /// A URL, `https` or `http` on loopback.
-    Url(String),
-    /// A file with a JWK set, re-read on the refresh interval.
-    File(PathBuf),
-}
-
-/// A signature algorithm of RFC 7518 or RFC 8037 that an issuer may use. Asymmetric ones only.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Algorithm {
-    /// RSASSA-PKCS1-v1_5 with SHA-256.
-    Rs256,
-    /// RSASSA-PKCS1-v1_5 with SHA-384.
-    Rs384,
-    /// RSASSA-PKCS1-v1_5 with SHA-512.
-    Rs512,
-    /// RSASSA-PSS with SHA-256.
-    Ps256,
-    /// RSASSA-PSS with SHA-384.
-    Ps384,
-    /// RSASSA-PSS with SHA-512.
-    Ps512,
-    /// ECDSA on P-256 with SHA-256.
-    Es256,
-    /// ECDSA on P-384 with SHA-384.
-    Es384,
-    /// EdDSA on Curve25519.
-    EdDsa,
-}
-
-impl Algorithm {
-    /// All of them, in the order of RFC 7518.
-    pub const ALL: [Self; 9] = [
-        Self::Rs256,
-        Self::Rs384,
-        Self::Rs512,
-        Self::Ps256,
-        Self::Ps384,
-        Self::Ps512,
-        Self::Es256,
-        Self::Es384,
-        Self::EdDsa,
-    ];
-
-    /// The algorithm of this exact name.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|algorithm| algorithm.as_str() == name)
-    }
-
-    /// The value of `alg`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Rs256 => "RS256",
-            Self::Rs384 => "RS384",
-            Self::Rs512 => "RS512",
-            Self::Ps256 => "PS256",
-            Self::Ps384 => "PS384",
-            Self::Ps512 => "PS512",
-            Self::Es256 => "ES256",
-            Self::Es384 => "ES384",
-            Self::EdDsa => "EdDSA",
+            Self::TooManyFailures { .. } => "too_many_failures",
         }
     }
 }

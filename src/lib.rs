@@ -18,6 +18,7 @@ pub mod policy;
 pub mod quota;
 pub mod tencent;
 
+pub mod metrics;
 pub mod outbound;
 pub mod telemetry;
 

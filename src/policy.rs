@@ -9,6 +9,7 @@ mod compile;
 mod entities;
 mod folder;
 mod problem;
+mod reach;
 
 #[cfg(test)]
 mod examples;
@@ -38,6 +39,10 @@ pub struct Settings {
     /// The folder whose `*.cedar` files are the policies.
     pub dir: PathBuf,
 }
+
+/// What a folder of policies said at one look: equal where it says the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fingerprint([u8; 32]);
 
 /// A set of policies in which no mistake was found.
 #[derive(Debug)]
@@ -76,6 +81,13 @@ pub struct Decision {
     pub policies: Vec<Arc<str>>,
     /// Those of `policies` that failed to evaluate, sorted. Each is to be counted (`gateway_policy_errors_total`).
     pub failed: Vec<Arc<str>>,
+}
+
+impl Fingerprint {
+    /// Looks at the files that [`Policies::load`] would read, or at why they cannot be read. Blocks on the disk.
+    pub fn of(dir: &Path) -> Self {
+        Self(folder::fingerprint(dir))
+    }
 }
 
 impl Policies {

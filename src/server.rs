@@ -2,7 +2,13 @@
 //!
 //! It introduces what the configuration describes to each other and then only waits; no rule of a request lives here.
 
-use std::{io, net::SocketAddr, process::ExitCode, rc::Rc, sync::Arc, thread::available_parallelism, time::Duration};
+mod memory;
+mod reload;
+
+use std::{
+    io, net::SocketAddr, path::PathBuf, process::ExitCode, rc::Rc, sync::Arc, thread::available_parallelism,
+    time::Duration,
+};
 
 use actix_web::{App, HttpServer, dev::Server, middleware::from_fn, rt, web};
 use tokio::{
@@ -10,19 +16,21 @@ use tokio::{
     time::{MissedTickBehavior, interval, sleep, timeout},
 };
 
+use self::reload::{ConfigurationFile, Reloadable};
 use crate::{
     audit::{self, Audit},
-    broker::{Broker, Worker},
+    broker::{Broker, Rooms, Worker},
     cache,
     domain::{Clock, Throttle},
-    http::{self, Edge, Health},
-    identity::{self, Identity},
+    http::{self, Edge, Health, cors},
+    identity::{self, Denial, Identity, IdentityError},
+    metrics::Metrics,
     outbound::{RootsError, TlsRoots},
     policy::{self, Policies, PolicyErrors},
     quota::{self, CallerQuota},
     telemetry::{self, TelemetryError},
     tencent::{
-        self,
+        self, ApiAction,
         client::Client,
         credentials::{CredentialStore, CredentialsError},
     },
@@ -50,8 +58,12 @@ pub struct Settings {
 /// Everything that a gateway is made of, as the configuration describes it.
 #[derive(Clone, Debug)]
 pub struct Setup {
+    /// The file that the configuration was read from, where there is one.
+    pub file: Option<PathBuf>,
     /// Listeners, workers, the end of the process.
     pub server: Settings,
+    /// Which web pages may read the answers.
+    pub cors: cors::Settings,
     /// Who may call.
     pub auth: identity::Settings,
     /// What they may do.
@@ -79,6 +91,8 @@ enum StartError {
     Roots(#[from] RootsError),
     #[error("tencent.credentials: {0}")]
     Credentials(#[from] CredentialsError),
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
     #[error("policy.dir: {0}")]
     Policies(#[from] PolicyErrors),
     #[error(transparent)]
@@ -89,8 +103,19 @@ enum StartError {
     Signals(#[source] io::Error),
 }
 
-/// How often a file of credentials is looked at. Kubernetes swaps mounted secrets without a signal.
-const CREDENTIALS_TICK: Duration = Duration::from_secs(1);
+/// Connections that a worker holds; further ones wait in the kernel. Each has a buffer of its own, so this is what
+/// strangers can make a worker hold: some 40 MB.
+const MAX_CONNECTIONS: usize = 4096;
+
+/// How long an idle connection is kept: longer than load balancers keep theirs (a minute, mostly), so that no request
+/// of theirs meets a connection that is just being closed.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+
+/// How long a client may take over the head of a request. Whoever takes longer holds a place on purpose.
+const REQUEST_HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a connection that is being closed may take to do so.
+const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How often callers that have been idle are forgotten. What they cost until then is a few dozen bytes each.
 const IDLE_CALLERS_TICK: Duration = Duration::from_secs(60);
@@ -109,7 +134,7 @@ const REFUSALS_LOGGED_PER_SECOND: u32 = 5;
 /// it did not start.
 pub fn run(setup: Setup) -> ExitCode {
     rt::System::new().block_on(async {
-        match start(setup) {
+        match start(setup).await {
             Ok(gateway) => gateway.live().await,
             Err(error) => {
                 report(&error);
@@ -143,27 +168,46 @@ struct Signals {
     _file_too_large: Signal,
 }
 
-fn start(setup: Setup) -> Result<Gateway, StartError> {
+async fn start(setup: Setup) -> Result<Gateway, StartError> {
     telemetry::start(&setup.log)?;
+    if let Err(error) = memory::keep_private() {
+        tracing::warn!(%error, "a core dump of this process is possible, and would hold keys and URLs");
+    }
     let clock = Clock::machine();
     let signals = Signals::register().map_err(StartError::Signals)?;
-    let hangups = signal(SignalKind::hangup()).map_err(StartError::Signals)?;
+    // Registered before anything slow: until then a SIGHUP would end the process.
+    let hangup = signal(SignalKind::hangup()).map_err(StartError::Signals)?;
     let roots = TlsRoots::load(setup.tencent.ca_file.as_deref())?;
-    let credentials = Arc::new(CredentialStore::load(&setup.tencent.credentials)?);
+    let (credentials, renewer) = CredentialStore::start(&setup.tencent.credentials, &roots, &clock).await?;
+    let (identity, refresher) = Identity::new(&setup.auth, clock.clone())?;
+    let policies_seen = policy::Fingerprint::of(&setup.policy.dir);
     let policies = Policies::load(&setup.policy.dir)?;
     let audit = Audit::start(&setup.audit, clock.clone())?;
     let tencent = Arc::new(setup.tencent);
-    let (broker, drivers) =
-        Broker::new(&tencent, setup.rate_limit, setup.cache, policies, audit.clone(), clock.clone());
-    let (identity, refresher) = Identity::new(setup.auth, roots.clone(), clock.clone());
+    let reasons = Denial::reasons();
+    let actions = ApiAction::ALL.map(ApiAction::as_str);
+    let metrics = Metrics::new(option_env!("GATEWAY_REVISION").unwrap_or("unknown"), &reasons, &actions);
+    let rooms =
+        Rooms { policies, audit: audit.clone(), credentials: Arc::clone(&credentials), metrics: Arc::clone(&metrics) };
+    let (broker, drivers) = Broker::new(&tencent, setup.rate_limit, setup.cache, rooms, clock.clone());
     let caller_quota = Arc::new(CallerQuota::new(setup.per_caller, clock.clone()));
     let health = Arc::new(Health::new(Arc::clone(&broker), Arc::clone(&identity)));
+
+    let reloadables = vec![
+        Reloadable::policies(setup.policy.dir, policies_seen, Arc::clone(&broker)),
+        Reloadable::credentials(Arc::clone(&credentials)),
+        Reloadable::audit(audit.clone(), setup.audit.key_file().map(Into::into)),
+    ];
+    let configuration = setup.file.map(ConfigurationFile::new);
 
     let workers = match setup.server.workers {
         0 => available_parallelism().map_or(1, usize::from),
         some => some,
     };
     let trusted_proxies: Arc<[_]> = setup.server.trusted_proxies.into();
+    let clock_of_renewal = clock.clone();
+    let cors = cors::Cors::new(&setup.cors);
+    let openapi = http::openapi::document(broker.regions());
     let edge = {
         let (health, credentials) = (Arc::clone(&health), Arc::clone(&credentials));
         let caller_quota = Arc::clone(&caller_quota);
@@ -174,6 +218,8 @@ fn start(setup: Setup) -> Result<Gateway, StartError> {
                 identity: Arc::clone(&identity),
                 caller_quota: Arc::clone(&caller_quota),
                 refusals_to_log: Throttle::new(REFUSALS_LOGGED_PER_SECOND),
+                cors: cors.clone(),
+                openapi: openapi.clone(),
                 health: Arc::clone(&health),
                 trusted_proxies: Arc::clone(&trusted_proxies),
                 request_timeout: setup.server.request_timeout,
@@ -184,6 +230,12 @@ fn start(setup: Setup) -> Result<Gateway, StartError> {
     let public =
         HttpServer::new(move || App::new().app_data(edge()).wrap(from_fn(http::outermost)).configure(http::public))
             .workers(workers)
+            // A client that closes its side has hung up: it leaves the queue and costs no token.
+            .h1_allow_half_closed(false)
+            .max_connections(MAX_CONNECTIONS)
+            .keep_alive(KEEP_ALIVE)
+            .client_request_timeout(REQUEST_HEAD_TIMEOUT)
+            .client_disconnect_timeout(DISCONNECT_TIMEOUT)
             .disable_signals()
             .shutdown_timeout(setup.server.shutdown_grace.as_secs().max(1))
             .bind(listen)
@@ -202,11 +254,11 @@ fn start(setup: Setup) -> Result<Gateway, StartError> {
     for driver in drivers {
         rt::spawn(driver.run());
     }
-    rt::spawn(refresher.run());
-    rt::spawn(watch_credentials(credentials));
+    rt::spawn(refresher.run(reload::of_identity(Arc::clone(&metrics))));
+    rt::spawn(renewer.run(reload::of_credentials(credentials, clock_of_renewal, Arc::clone(&metrics))));
+    rt::spawn(reload::run(reloadables, configuration, hangup, metrics));
     rt::spawn(forget_idle_callers(caller_quota));
     rt::spawn(say_audit_head(audit.clone()));
-    rt::spawn(reopen_audit(hangups, audit.clone()));
     let public_address = public.addrs().first().copied().unwrap_or(listen);
     let admin_address = admin.addrs().first().copied().unwrap_or(admin_listen);
     tracing::info!(%public_address, %admin_address, workers, version = env!("CARGO_PKG_VERSION"), "listening");
@@ -295,35 +347,11 @@ fn log_head(audit: &Audit) {
     }
 }
 
-async fn reopen_audit(mut hangups: Signal, audit: Audit) {
-    while hangups.recv().await.is_some() {
-        match audit.reopen().await {
-            Ok(()) => tracing::info!("the audit file and its key were looked for again"),
-            Err(error) => tracing::error!(%error, "the audit goes on in the old file, under the old key"),
-        }
-    }
-}
-
 async fn forget_idle_callers(callers: Arc<CallerQuota>) {
     let mut tick = interval(IDLE_CALLERS_TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tick.tick().await;
         callers.forget_the_idle();
-    }
-}
-
-async fn watch_credentials(credentials: Arc<CredentialStore>) {
-    let mut tick = interval(CREDENTIALS_TICK);
-    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        tick.tick().await;
-        match credentials.reload_if_changed() {
-            Ok(true) => tracing::info!("the cloud credentials were reloaded"),
-            Ok(false) => {}
-            Err(error) => {
-                tracing::error!(%error, "the cloud credentials were not reloaded; the old ones stay in force");
-            }
-        }
     }
 }

@@ -2,7 +2,10 @@
 //!
 //! No line carries a token, a secret, a signature or a signed URL: those types do not print themselves.
 
-use std::io::{self, IsTerminal as _};
+use std::{
+    io::{self, IsTerminal as _},
+    panic, thread,
+};
 
 use tracing_subscriber::{EnvFilter, util::SubscriberInitExt as _};
 
@@ -37,12 +40,20 @@ pub enum TelemetryError {
     Twice(#[from] tracing_subscriber::util::TryInitError),
 }
 
-/// A bare `info` means what the gateway has to say; the web server's own account of its start is left out.
+/// What the web server says of itself is left out unless it is asked for by name: its account of its start, and a line at
+/// `error` for every message that is not HTTP, with which a stranger could fill the disk.
 fn filter(level: &str) -> String {
-    if level.eq_ignore_ascii_case("info") { format!("{level},actix_server=warn") } else { level.to_owned() }
+    let mut filter = level.to_owned();
+    for (target, least) in [("actix_server", "warn"), ("actix_http", "off")] {
+        if !level.contains(target) {
+            filter.push_str(&format!(",{target}={least}"));
+        }
+    }
+    filter
 }
 
-/// Starts logging for the whole process.
+/// Starts logging for the whole process, panics included: a panic is told by its place alone. What it says may be the
+/// value that should not have been there.
 ///
 /// # Errors
 ///
@@ -60,6 +71,10 @@ pub fn start(settings: &Settings) -> Result<(), TelemetryError> {
     } else {
         builder.with_ansi(io::stderr().is_terminal()).finish().try_init()?;
     }
+    panic::set_hook(Box::new(|panic| {
+        let location = panic.location().map(ToString::to_string);
+        tracing::error!(location, thread = thread::current().name(), "panicked");
+    }));
     Ok(())
 }
 
@@ -68,10 +83,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bare_info_leaves_out_the_web_servers_start_and_nothing_else_is_changed() {
-        assert_eq!(filter("info"), "info,actix_server=warn");
-        for level in ["debug", "warn", "info,actix_server=info"] {
-            assert_eq!(filter(level), level);
-        }
+    fn the_web_servers_own_words_are_left_out_unless_asked_for() {
+        assert_eq!(filter("info"), "info,actix_server=warn,actix_http=off");
+        assert_eq!(filter("debug,actix_http=debug"), "debug,actix_http=debug,actix_server=warn");
     }
 }

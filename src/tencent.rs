@@ -8,6 +8,7 @@ pub mod cos_url;
 pub mod credentials;
 pub mod endpoint;
 pub mod error;
+mod request;
 pub mod tc3;
 pub mod wire;
 
@@ -46,7 +47,7 @@ pub struct Settings {
     /// Certificate authorities (PEM) trusted beside the built-in ones.
     pub ca_file: Option<PathBuf>,
     /// Where the cloud credentials come from.
-    pub credentials: credentials::Source,
+    pub credentials: credentials::Settings,
     /// What `[tencent.download]` asks of the URLs; nothing is sent where it is left out.
     pub download: Option<DownloadRestriction>,
 }
@@ -115,7 +116,6 @@ mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
     use super::*;
-    use credentials::Source;
     use endpoint::{Endpoint, Endpoints};
 
     fn digest(download: Option<DownloadRestriction>) -> [u8; 32] {
@@ -129,7 +129,7 @@ mod tests {
             timeout: Duration::ZERO,
             max_retries: 0,
             ca_file: None,
-            credentials: Source::Env,
+            credentials: credentials::Settings::default(),
             download,
         }
         .download_digest()

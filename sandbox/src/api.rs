@@ -8,6 +8,7 @@ mod backups;
 mod error;
 mod instances;
 mod parameters;
+mod sts;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +17,7 @@ use serde_json::{Map, Value, json};
 
 pub(crate) use error::ApiError;
 use parameters::Parameters;
+pub(crate) use sts::Sts;
 
 use crate::estate::{Instance, REGIONS, is_financial};
 use crate::fault::{self, Effect, Struck, Target};
@@ -133,17 +135,7 @@ impl Api {
         if request.head.path() != "/" {
             return Reply::html(404);
         }
-        let members = match self.call(request, arrival, effects) {
-            Ok(Content::Verbatim(document)) => return Reply::new(200, "application/json", document),
-            Ok(Content::Members(members)) => members,
-            Err(error) => {
-                self.world.sent_error(&error.code);
-                Map::from_iter([("Error".into(), json!({"Code": error.code, "Message": error.message}))])
-            }
-        };
-        let mut response = members;
-        response.insert("RequestId".into(), random_uuid().into());
-        Reply::json(200, &json!({ "Response": response }))
+        respond(&self.world, self.call(request, arrival, effects))
     }
 
     fn call(&self, request: &Request, arrival: Verdict, effects: &[Effect]) -> Result<Content, ApiError> {
@@ -192,6 +184,20 @@ impl Api {
         }
         Err(ApiError::new("UnsupportedRegion", format!("The region `{region}` is not supported by this domain name.")))
     }
+}
+
+/// The answer in the vendor's envelope; an error is an answer like any other.
+fn respond(world: &World, outcome: Result<Content, ApiError>) -> Reply {
+    let mut response = match outcome {
+        Ok(Content::Verbatim(document)) => return Reply::new(200, "application/json", document),
+        Ok(Content::Members(members)) => members,
+        Err(error) => {
+            world.sent_error(&error.code);
+            Map::from_iter([("Error".into(), json!({"Code": error.code, "Message": error.message}))])
+        }
+    };
+    response.insert("RequestId".into(), random_uuid().into());
+    Reply::json(200, &json!({ "Response": response }))
 }
 
 /// The action to count a call under; names that nobody knows share one, so that they cannot fill the memory.

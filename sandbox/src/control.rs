@@ -95,9 +95,21 @@ impl Control {
         self.world.add_credential(credential);
     }
 
+    /// The keys that may call the API, those that have ended included.
+    #[must_use]
+    pub fn credentials(&self) -> Vec<Credential> {
+        self.world.credentials()
+    }
+
     /// A key may no longer call the API; false when it was not known.
     pub fn remove_credential(&self, secret_id: &str) -> bool {
         self.world.remove_credential(secret_id)
+    }
+
+    /// The server's role gets another key when it is next asked for. The id of the one before, where there was one; it
+    /// stays good until it ends or is removed.
+    pub fn rotate_role_key(&self) -> Option<String> {
+        self.world.rotate_role_key()
     }
 
     /// Back to the start: settings, faults, keys of the API, counters. The issuer keeps its keys.

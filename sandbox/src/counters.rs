@@ -35,6 +35,10 @@ pub struct Counters {
     pub key_set_reads: u64,
     /// Files downloaded.
     pub downloads: u64,
+    /// Requests for metadata.
+    pub metadata_reads: u64,
+    /// Calls of the token service by action. They count against nobody's limit.
+    pub sts: BTreeMap<String, u64>,
 }
 
 /// What one (sub-account, endpoint, action) was asked for.
@@ -59,6 +63,12 @@ impl Counters {
     #[must_use]
     pub fn calls_of(&self, action: &str) -> u64 {
         self.calls.get(action).copied().unwrap_or_default()
+    }
+
+    /// Calls of the token service for an action.
+    #[must_use]
+    pub fn sts_calls_of(&self, action: &str) -> u64 {
+        self.sts.get(action).copied().unwrap_or_default()
     }
 
     /// `DescribeBackupUrl` calls for a backup.

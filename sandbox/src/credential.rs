@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::text::random_hex;
+
 /// The id of the first key.
 pub const SECRET_ID: &str = "AKIDSANDBOXfakeKEY000000000000000001";
 /// The first key.
@@ -21,6 +23,11 @@ pub const OTHER_SECRET_ID: &str = "AKIDSANDBOXfakeKEY000000000000000004";
 /// The key of the other sub-account.
 pub const OTHER_SECRET_KEY: &str = "SANDBOXfakeSecretKey000000000004";
 
+/// What every issued temporary key begins with.
+pub const ISSUED_SECRET_KEY: &str = "SANDBOXissuedSecretKey";
+/// What every issued session token begins with.
+pub const ISSUED_TOKEN: &str = "SANDBOXissuedSessionToken";
+
 /// One key that the sandbox knows.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credential {
@@ -30,6 +37,8 @@ pub struct Credential {
     pub secret_key: String,
     /// The session token of a temporary key.
     pub token: Option<String>,
+    /// When a temporary key ends, in seconds since 1970 by the cloud's clock; never unless given.
+    pub expires_at: Option<i64>,
     /// The sub-account whose limit the calls count against.
     pub account: String,
 }
@@ -38,7 +47,13 @@ impl Credential {
     /// A permanent key of a sub-account.
     #[must_use]
     pub fn new(secret_id: &str, secret_key: &str, account: &str) -> Self {
-        Self { secret_id: secret_id.into(), secret_key: secret_key.into(), token: None, account: account.into() }
+        Self {
+            secret_id: secret_id.into(),
+            secret_key: secret_key.into(),
+            token: None,
+            expires_at: None,
+            account: account.into(),
+        }
     }
 
     /// The same as a temporary key with its session token.
@@ -46,6 +61,14 @@ impl Credential {
     pub fn with_token(mut self, token: &str) -> Self {
         self.token = Some(token.into());
         self
+    }
+
+    /// A new temporary key, as the token service and a server's role hand them out.
+    pub(crate) fn issued(account: &str, expires_at: i64) -> Self {
+        let id = format!("AKIDSANDBOXissued{}", random_hex::<10>());
+        let key = format!("{ISSUED_SECRET_KEY}{}", random_hex::<8>());
+        let token = format!("{ISSUED_TOKEN}/{}+==", random_hex::<40>());
+        Self { expires_at: Some(expires_at), ..Self::new(&id, &key, account).with_token(&token) }
     }
 
     /// The four keys that a sandbox knows by default.

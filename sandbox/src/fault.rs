@@ -14,7 +14,7 @@ use crate::http::{Answer, Outcome, Pace, Reply};
 pub struct Fault {
     /// Which part of the sandbox misbehaves.
     pub on: Target,
-    /// Only for calls of this action (API only).
+    /// Only for calls of this action (API and token service only).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub action: Option<String>,
     /// Only on the API endpoint of this name (API only).
@@ -39,6 +39,10 @@ pub enum Target {
     Jwks,
     /// The downloads.
     Storage,
+    /// The metadata service.
+    Metadata,
+    /// The token service.
+    Sts,
 }
 
 /// What happens to a request. Delays add up; of the rest, the first fault that strikes decides.

@@ -27,6 +27,13 @@ pub const SESSIONS_BACKUP: &str = "771204518833640127459002";
 /// The newest backup of [`LEDGER`], three files.
 pub const LEDGER_BACKUP: &str = "880031957264410098127733";
 
+/// The role that the token service lets be assumed.
+pub const ROLE_ARN: &str = "qcs::cam::uin/100000000001:roleName/redis-backup-reader";
+/// The identity provider that the token service knows.
+pub const OIDC_PROVIDER: &str = "sandbox-cluster";
+/// The token of that provider that the token service accepts.
+pub const WEB_IDENTITY_TOKEN: &str = "SANDBOXfakeWebIdentityToken.header.signature";
+
 /// The id of a synthetic backup of [`ORDERS`].
 #[must_use]
 pub fn synthetic_backup(n: u32) -> String {

@@ -15,6 +15,10 @@ pub struct Options {
     pub issuer: SocketAddr,
     /// Where the object storage listens.
     pub storage: SocketAddr,
+    /// Where the metadata service of a server listens.
+    pub metadata: SocketAddr,
+    /// Where the token service listens.
+    pub sts: SocketAddr,
     /// Where the control port listens.
     pub control: SocketAddr,
     /// The keys that may call the API.
@@ -56,6 +60,8 @@ impl Default for Options {
             ],
             issuer: any,
             storage: any,
+            metadata: any,
+            sts: any,
             control: any,
             credentials: Credential::all_fake(),
             settings: Settings::default(),

@@ -8,10 +8,11 @@ use std::thread::JoinHandle;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
-use crate::api::Api;
+use crate::api::{Api, Sts};
 use crate::control::{Control, ControlPort};
 use crate::http::{Service, serve};
 use crate::issuer::{IssuerService, TokenSpec};
+use crate::metadata::Metadata;
 use crate::options::{Options, Serves};
 use crate::storage::Storage;
 use crate::world::{Addresses, Endpoint, World};
@@ -34,6 +35,7 @@ impl Sandbox {
         }
         let apis = options.endpoints.iter().map(|endpoint| bind(endpoint.listen)).collect::<io::Result<Vec<_>>>()?;
         let (issuer, storage) = (bind(options.issuer)?, bind(options.storage)?);
+        let (metadata, sts) = (bind(options.metadata)?, bind(options.sts)?);
         let control = bind(options.control)?;
 
         let endpoint = |(options, listener): (&crate::options::EndpointOptions, &StdListener)| {
@@ -43,6 +45,8 @@ impl Sandbox {
             endpoints: options.endpoints.iter().zip(&apis).map(endpoint).collect::<io::Result<_>>()?,
             issuer: issuer.local_addr()?,
             storage: storage.local_addr()?,
+            metadata: metadata.local_addr()?,
+            sts: sts.local_addr()?,
             control: control.local_addr()?,
         };
         let world = Arc::new(World::new(addresses, options.settings, options.credentials));
@@ -57,6 +61,8 @@ impl Sandbox {
             }
             accept(issuer, IssuerService { world: Arc::clone(&world) })?;
             accept(storage, Storage { world: Arc::clone(&world) })?;
+            accept(metadata, Metadata { world: Arc::clone(&world) })?;
+            accept(sts, Sts { world: Arc::clone(&world) })?;
             accept(control, ControlPort::new(Arc::clone(&world)))?;
         }
         let (stop, stopped) = oneshot::channel();
@@ -101,6 +107,18 @@ impl Sandbox {
     #[must_use]
     pub fn storage_url(&self) -> String {
         format!("http://{}", self.world.addresses.storage)
+    }
+
+    /// The metadata service of a server.
+    #[must_use]
+    pub fn metadata_url(&self) -> String {
+        format!("http://{}", self.world.addresses.metadata)
+    }
+
+    /// The token service.
+    #[must_use]
+    pub fn sts_url(&self) -> String {
+        format!("http://{}", self.world.addresses.sts)
     }
 
     /// The control port.

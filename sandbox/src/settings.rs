@@ -4,6 +4,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::known;
+
 /// The behaviour of the cloud's stand-in. The default is the cloud as documented, in its stricter readings.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -30,6 +32,10 @@ pub struct Settings {
     pub urls: UrlSettings,
     /// The members of an answer of `DescribeBackupUrl`.
     pub shape: Shape,
+    /// The role of the server that the metadata service speaks for.
+    pub role: RoleSettings,
+    /// The token service.
+    pub sts: StsSettings,
 }
 
 impl Default for Settings {
@@ -46,6 +52,54 @@ impl Default for Settings {
             clock_skew_s: 0,
             urls: UrlSettings::default(),
             shape: Shape::default(),
+            role: RoleSettings::default(),
+            sts: StsSettings::default(),
+        }
+    }
+}
+
+/// The role of a server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RoleSettings {
+    /// Its name; empty for a server without one.
+    pub name: String,
+    /// Seconds that a key of it lives. The next one is issued to whoever asks in the second half of that time.
+    pub lifetime_s: i64,
+    /// The sub-account whose limit the calls of the role count against.
+    pub account: String,
+}
+
+impl Default for RoleSettings {
+    fn default() -> Self {
+        Self { name: "redis-backup-reader".into(), lifetime_s: 7200, account: "backup-reader".into() }
+    }
+}
+
+/// What the token service accepts and grants.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StsSettings {
+    /// The one role that may be assumed.
+    pub role_arn: String,
+    /// The identity provider of `AssumeRoleWithWebIdentity`.
+    pub provider_id: String,
+    /// The one token of that provider that is accepted.
+    pub web_identity_token: String,
+    /// Seconds that an issued key lives at most, however long was asked for.
+    pub most_s: i64,
+    /// The sub-account whose limit the calls of the role count against.
+    pub account: String,
+}
+
+impl Default for StsSettings {
+    fn default() -> Self {
+        Self {
+            role_arn: known::ROLE_ARN.into(),
+            provider_id: known::OIDC_PROVIDER.into(),
+            web_identity_token: known::WEB_IDENTITY_TOKEN.into(),
+            most_s: 43_200,
+            account: "backup-reader".into(),
         }
     }
 }

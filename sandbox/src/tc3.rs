@@ -23,6 +23,8 @@ pub(crate) struct Key {
     pub(crate) secret_key: String,
     /// The session token that must come along, for a temporary key; no token may come along for another.
     pub(crate) token: Option<String>,
+    /// When a temporary key ends, in seconds since 1970.
+    pub(crate) expires_at: Option<i64>,
 }
 
 /// Checks the signature of `head` and `body` at the cloud's time `now` (seconds since 1970) for `service`.
@@ -55,7 +57,8 @@ pub(crate) fn verify(
             "The SecretId is not found, please ensure that your SecretId is correct.",
         )
     })?;
-    if single(head, "x-tc-token")? != key.token.as_deref() {
+    let has_ended = key.expires_at.is_some_and(|end| now >= end);
+    if has_ended || single(head, "x-tc-token")? != key.token.as_deref() {
         return Err(ApiError::new("AuthFailure.TokenFailure", "Token verification failed."));
     }
     // A scope of another day is no signature of this day, whatever key it was made with.

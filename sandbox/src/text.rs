@@ -11,6 +11,7 @@ const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b
 
 const HTTP_DATE: StaticFormatDescription =
     format_description!("[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT");
+const UTC_TIME: StaticFormatDescription = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]Z");
 const VENDOR_TIME: StaticFormatDescription = format_description!("[year]-[month]-[day] [hour]:[minute]:[second]");
 
 /// Lower-case hexadecimal.
@@ -31,6 +32,14 @@ pub(crate) fn percent_encode(text: &str) -> String {
 /// Percent-decodes once; bytes that are not UTF-8 make it `None`.
 pub(crate) fn percent_decode(text: &str) -> Option<String> {
     percent_decode_str(text).decode_utf8().ok().map(|decoded| decoded.into_owned())
+}
+
+/// So many random bytes in hexadecimal.
+pub(crate) fn random_hex<const COUNT: usize>() -> String {
+    let mut bytes = [0u8; COUNT];
+    // The random source of aws-lc does not fail once the process runs.
+    let _ = rand::fill(&mut bytes);
+    hex(&bytes)
 }
 
 /// A random name in the form of a version 4 UUID, as the vendor's request ids are.
@@ -59,6 +68,11 @@ pub(crate) fn vendor_time(unix: i64) -> String {
     instant(unix).format(VENDOR_TIME).unwrap_or_default()
 }
 
+/// `2019-03-07T10:01:03Z`
+pub(crate) fn rfc3339(unix: i64) -> String {
+    instant(unix).format(UTC_TIME).unwrap_or_default()
+}
+
 /// Seconds since 1970 of a vendor time read as UTC; `None` when it has another form.
 pub(crate) fn parse_vendor_time(text: &str) -> Option<i64> {
     time::PrimitiveDateTime::parse(text, VENDOR_TIME).ok().map(|at| at.assume_utc().unix_timestamp())
@@ -77,6 +91,7 @@ mod tests {
         assert_eq!(http_date(1_551_952_863), "Thu, 07 Mar 2019 10:01:03 GMT");
         assert_eq!(utc_date(1_735_689_599), "2024-12-31");
         assert_eq!(vendor_time(1_551_952_863), "2019-03-07 10:01:03");
+        assert_eq!(rfc3339(1_551_952_863), "2019-03-07T10:01:03Z");
         assert_eq!(parse_vendor_time("2019-03-07 10:01:03"), Some(1_551_952_863));
         assert_eq!(parse_vendor_time("2019-03-07T10:01:03"), None);
     }

@@ -36,6 +36,8 @@ pub(crate) struct Addresses {
     pub(crate) endpoints: Vec<Endpoint>,
     pub(crate) issuer: SocketAddr,
     pub(crate) storage: SocketAddr,
+    pub(crate) metadata: SocketAddr,
+    pub(crate) sts: SocketAddr,
     pub(crate) control: SocketAddr,
 }
 
@@ -83,6 +85,8 @@ struct Changing {
     settings: Settings,
     faults: Faults,
     credentials: Vec<Credential>,
+    /// The id of the key that the server's role has.
+    role_key: Option<String>,
     ledger: Ledger,
     requests: VecDeque<SeenRequest>,
 }
@@ -94,6 +98,7 @@ impl World {
             settings: settings.clone(),
             faults: Faults::default(),
             credentials: credentials.clone(),
+            role_key: None,
             ledger: Ledger::default(),
             requests: VecDeque::new(),
         };
@@ -177,7 +182,7 @@ impl World {
     pub(crate) fn key(&self, secret_id: &str) -> Option<Key> {
         let changing = self.lock();
         let known = changing.credentials.iter().find(|known| known.secret_id == secret_id)?;
-        Some(Key { secret_key: known.secret_key.clone(), token: known.token.clone() })
+        Some(Key { secret_key: known.secret_key.clone(), token: known.token.clone(), expires_at: known.expires_at })
     }
 
     pub(crate) fn credentials(&self) -> Vec<Credential> {
@@ -189,6 +194,35 @@ impl World {
         let mut changing = self.lock();
         changing.credentials.retain(|known| known.secret_id != credential.secret_id);
         changing.credentials.push(credential);
+    }
+
+    /// A new temporary key of a sub-account for so many seconds.
+    pub(crate) fn issue(&self, account: &str, lifetime_s: i64) -> Credential {
+        let key = Credential::issued(account, self.cloud_now().saturating_add(lifetime_s));
+        self.add_credential(key.clone());
+        key
+    }
+
+    /// The key of the server's role: the last one while more than half of its life is left and it is known, else a new
+    /// one. The last one stays good until its end.
+    pub(crate) fn role_key(&self) -> Credential {
+        let (now, role) = (self.cloud_now(), self.settings().role);
+        let last = {
+            let changing = self.lock();
+            changing.credentials.iter().find(|known| Some(&known.secret_id) == changing.role_key.as_ref()).cloned()
+        };
+        let is_young = |key: &Credential| key.expires_at.is_some_and(|end| end - now > role.lifetime_s / 2);
+        if let Some(last) = last.filter(is_young) {
+            return last;
+        }
+        let key = self.issue(&role.account, role.lifetime_s);
+        self.lock().role_key = Some(key.secret_id.clone());
+        key
+    }
+
+    /// The id of the key that the server's role has, where one was issued; the next to ask gets another.
+    pub(crate) fn rotate_role_key(&self) -> Option<String> {
+        self.lock().role_key.take()
     }
 
     /// Forgets a key; false when it was not known.
@@ -249,11 +283,20 @@ impl World {
         self.lock().ledger.plain.key_set_reads += 1;
     }
 
+    pub(crate) fn read_metadata(&self) {
+        self.lock().ledger.plain.metadata_reads += 1;
+    }
+
+    pub(crate) fn called_sts(&self, action: &str) {
+        count(&mut self.lock().ledger.plain.sts, action);
+    }
+
     /// Back to the start: settings, faults, keys of the API, counters. The issuer keeps its keys.
     pub(crate) fn reset(&self) {
         let mut changing = self.lock();
         changing.settings = self.first_settings.clone();
         changing.credentials = self.first_credentials.clone();
+        changing.role_key = None;
         changing.faults.clear();
         changing.ledger.reset();
         changing.requests.clear();

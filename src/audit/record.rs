@@ -33,6 +33,10 @@ pub struct Record {
     pub instance: Option<InstanceId>,
     /// The backup, where one was named.
     pub backup: Option<BackupId>,
+    /// The file that the answer leads to, counted from 1; `None` where it is about all of them.
+    pub file: Option<u32>,
+    /// The name of that file, where there is one.
+    pub file_name: Option<Arc<str>>,
     /// The region, where it is known.
     pub region: Option<Region>,
     /// The addresses that were asked for.

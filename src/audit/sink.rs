@@ -18,6 +18,7 @@ use std::{
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
+        mpsc::{self, RecvTimeoutError},
     },
     thread,
     time::Duration,
@@ -106,10 +107,16 @@ pub enum ReopenError {
     /// The file cannot be used.
     #[error("audit.file: {0}")]
     Open(#[from] OpenError),
+    /// The writer is stuck in the old file, and comes to this when it is not any more.
+    #[error("the sink is stalled; key and file are looked for as soon as it goes on")]
+    Stalled,
     /// The writer has ended.
     #[error("the audit has ended")]
     Ended,
 }
+
+/// How long a reload waits for the writer: others wait behind it.
+const REOPEN_PATIENCE: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
 struct Shared {
@@ -204,14 +211,19 @@ impl Audit {
     }
 
     /// Reads the key again, and goes on in whatever file has the sink's name by now, behind all records that wait.
+    /// Blocks.
     ///
     /// # Errors
     ///
     /// When key or file cannot be used. Then the old ones stay in force.
-    pub async fn reopen(&self) -> Result<(), ReopenError> {
-        let (done, reopened) = oneshot::channel();
+    pub fn reopen(&self) -> Result<(), ReopenError> {
+        let (done, reopened) = mpsc::sync_channel(1);
         self.0.queue.push(Job::Reopen(done));
-        reopened.await.unwrap_or(Err(ReopenError::Ended))
+        match reopened.recv_timeout(REOPEN_PATIENCE) {
+            Ok(outcome) => outcome,
+            Err(RecvTimeoutError::Timeout) => Err(ReopenError::Stalled),
+            Err(RecvTimeoutError::Disconnected) => Err(ReopenError::Ended),
+        }
     }
 
     /// Writes what waits, and ends the writer. Records that come later are never written.

@@ -1,16 +1,18 @@
 //! One fetch, attempt by attempt: a token, a call, and again where that is safe and somebody still waits.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::time::sleep;
 
 use super::upstreams::Upstream;
 use crate::{
     domain::Clock,
+    metrics::Metrics,
     quota::{Abandoned, Fetch, Grant},
     tencent::{
         ApiAction,
         client::Progress,
+        credentials::{CredentialStore, Credentials},
         error::{CallError, Class},
     },
 };
@@ -23,16 +25,21 @@ pub(super) struct Course<'a> {
     pub(super) action: ApiAction,
     /// Attempts after the first.
     pub(super) max_retries: u32,
+    /// What the calls are signed with.
+    pub(super) credentials: &'a CredentialStore,
     /// The clock.
     pub(super) clock: &'a Clock,
+    /// What is counted.
+    pub(super) metrics: &'a Metrics,
 }
 
 impl Course<'_> {
     /// Calls until an attempt succeeds, fails for good, or has failed `max_retries` times more than once.
     ///
     /// Every attempt takes a token of its own. A refusal for the upstream's own limit is not counted as an attempt:
-    /// the bucket has learnt from it, and those who wait are not failed while their deadlines allow. Nor is anything
-    /// sent to an endpoint whose circuit is open; the token goes back.
+    /// the bucket has learnt from it, and those who wait are not failed while their deadlines allow. Nor is one for a
+    /// key that has been rotated away: once a fetch, newer credentials are had and tried. Nothing is sent to an
+    /// endpoint whose circuit is open, or with a key that has ended; the token goes back.
     ///
     /// # Errors
     ///
@@ -43,19 +50,18 @@ impl Course<'_> {
         call: impl AsyncFn(&mut Grant) -> Result<T, CallError>,
     ) -> Result<Result<T, CallError>, Abandoned> {
         let mut retries = 0;
+        let mut may_renew = true;
         loop {
             let mut grant = fetch.granted().await?;
-            if let Err(open) = self.upstream.enter(self.clock.monotonic()) {
-                return Ok(Err(open.into()));
-            }
-            let outcome = call(&mut grant).await;
+            let used = self.credentials.current();
+            let outcome = self.attempt(&mut grant, &used, &call).await;
             let now = self.clock.monotonic();
-            self.upstream.learn(outcome.as_ref().err(), now);
             let error = match outcome {
                 Ok(value) => {
                     tracing::debug!(action = self.action.as_str(), "the upstream answered");
                     return Ok(Ok(value));
                 }
+                Err(error @ CallError::CircuitOpen(_)) => return Ok(Err(error)),
                 Err(error) => error,
             };
             self.log(&error);
@@ -63,6 +69,12 @@ impl Course<'_> {
                 // The bucket pauses for everybody, so standing in line again is pause enough.
                 grant.refused_upstream(now);
                 drop(grant);
+            } else if error.concerns_credentials() && may_renew {
+                drop(grant);
+                may_renew = false;
+                if !self.credentials.renew(&used).await {
+                    return Ok(Err(error));
+                }
             } else if !error.is_retryable() || retries >= self.max_retries || self.upstream.check(now).is_err() {
                 return Ok(Err(error));
             } else {
@@ -74,12 +86,34 @@ impl Course<'_> {
         }
     }
 
+    async fn attempt<T>(
+        &self,
+        grant: &mut Grant,
+        used: &Credentials,
+        call: impl AsyncFn(&mut Grant) -> Result<T, CallError>,
+    ) -> Result<T, CallError> {
+        if used.have_expired(self.clock.wall()) {
+            return Err(CallError::CredentialsExpired);
+        }
+        let began = self.clock.monotonic();
+        let pass = self.upstream.enter(began)?;
+        self.metrics.waited(self.action.as_str(), grant.waited().as_secs_f64());
+        let outcome = call(grant).await;
+        let now = self.clock.monotonic();
+        let kind = outcome.as_ref().err().map_or("ok", CallError::kind);
+        self.metrics.upstream_request(self.action.as_str(), kind, (now - began).as_secs_f64());
+        self.upstream.learn(&pass, outcome.as_ref().err(), now);
+        outcome
+    }
+
     /// One line an attempt that failed. A refusal of our own credentials is for the operator to mend.
     fn log(&self, error: &CallError) {
         let action = self.action.as_str();
         let upstream_request_id = error.request_id().map(|id| id.as_str());
         if error.class() == Some(Class::Denied) {
             tracing::error!(action, upstream_request_id, %error, "the upstream refuses the gateway's credentials");
+        } else if *error == CallError::CredentialsExpired {
+            tracing::error!(action, %error, "the upstream was not called");
         } else {
             let cause = std::error::Error::source(error).map(tracing::field::display);
             tracing::warn!(action, upstream_request_id, %error, cause, "a call to the upstream failed");
@@ -87,12 +121,27 @@ impl Course<'_> {
     }
 }
 
-/// Tells the token how its call goes, for that decides when it comes back.
-pub(super) fn note(grant: &mut Grant, progress: Progress) {
-    match progress {
-        Progress::HandedOver(at) => grant.handed_over(at),
-        Progress::Connecting(at) => grant.connecting(at),
-        Progress::Answered { at, .. } => grant.answered(at),
+impl Course<'_> {
+    /// Tells the token how its call goes, for that decides when it comes back.
+    pub(super) fn note(&self, grant: &mut Grant, progress: Progress) {
+        match progress {
+            Progress::HandedOver(at) => grant.handed_over(at),
+            Progress::Connecting(at) => grant.connecting(at),
+            Progress::Answered { at, date } => {
+                grant.answered(at);
+                if let Some(date) = date {
+                    self.metrics.clock_skew(seconds_ahead(date, self.clock.wall()));
+                }
+            }
+        }
+    }
+}
+
+/// By how many seconds `theirs` is ahead of `ours`. The upstream's `Date` has whole seconds, so less than one is noise.
+fn seconds_ahead(theirs: SystemTime, ours: SystemTime) -> f64 {
+    match theirs.duration_since(ours) {
+        Ok(ahead) => ahead.as_secs_f64(),
+        Err(behind) => -behind.duration().as_secs_f64(),
     }
 }
 

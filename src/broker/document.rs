@@ -70,6 +70,11 @@ impl Document {
         })
     }
 
+    /// File `n`, counted from 1.
+    pub fn file(&self, n: u32) -> Option<&BackupFile> {
+        self.urls.files.get(usize::try_from(n).ok()?.checked_sub(1)?)
+    }
+
     /// Bytes that this takes, what is rendered from it included: the body repeats every text once, with some syntax
     /// around it, and each URL has a fingerprint in two lists.
     pub(super) fn weight_bytes(&self) -> usize {

@@ -12,11 +12,15 @@ use std::{
 
 use tokio::{sync::watch, time::sleep_until};
 
+use super::upstreams::Upstream;
 use crate::{
     domain::Clock,
-    quota::{Bucket, Fetch, FetchHandle, Line, Place, Refusal, Standing},
-    tencent::error::CallError,
+    quota::{Fetch, FetchHandle, Line, Place, Refusal, Standing},
+    tencent::{ApiAction, error::CallError},
 };
+
+/// Fetches that may die under one waiter before it is told so. More than one is a process that falls apart.
+const MOST_BOARDINGS: u32 = 3;
 
 /// What a fetch came to; shared by all who waited for it.
 pub(super) type Outcome<V> = Result<V, Arc<CallError>>;
@@ -47,8 +51,35 @@ pub(super) struct Pilot<K: Hash + Eq, V> {
     in_flight: Arc<Mutex<HashMap<K, Flight<V>>>>,
 }
 
+/// On what terms a caller waits for a fetch.
+pub(super) struct Terms<'a> {
+    /// The endpoint that is called.
+    pub(super) upstream: &'a Upstream,
+    /// What is called there.
+    pub(super) action: ApiAction,
+    /// The line that the caller stands in.
+    pub(super) line: Line,
+    /// When the caller needs an answer.
+    pub(super) deadline: Instant,
+    /// The clock.
+    pub(super) clock: &'a Clock,
+}
+
+/// How an outcome was come by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum How {
+    /// It was known by the time that the caller would have stood in line.
+    Known,
+    /// Another caller's fetch brought it.
+    Joined,
+    /// The caller's own fetch brought it.
+    Opened,
+}
+
 /// What came of boarding.
 pub(super) enum Boarding<K: Hash + Eq, V> {
+    /// There is nothing to fetch any more.
+    Known(Outcome<V>),
     /// Somebody fetches this already; wait with them.
     Joined(Passenger<V>),
     /// Nobody did: spawn the pilot, then wait.
@@ -73,19 +104,52 @@ impl<K: Hash + Eq + Clone, V: Clone> Flights<K, V> {
         Self { in_flight: Arc::new(Mutex::new(HashMap::new())) }
     }
 
+    /// What fetching `key` brings: with those who fetch it already, else by a fetch that `spawn` is to start.
+    ///
+    /// `known` says what is known of it meanwhile. A fetch whose task dies, as a worker's tasks do when it stops, is
+    /// begun anew from here, where somebody still lives to wait for it.
+    ///
+    /// # Errors
+    ///
+    /// When the wait ends without an outcome.
+    pub(super) async fn obtain(
+        &self,
+        key: &K,
+        terms: &Terms<'_>,
+        known: impl Fn() -> Option<Outcome<V>>,
+        spawn: impl Fn(Pilot<K, V>),
+    ) -> Result<(Outcome<V>, How), WaitEnded> {
+        for _ in 0..MOST_BOARDINGS {
+            let (passenger, how) = match self.board(key, terms, &known) {
+                Boarding::Known(outcome) => return Ok((outcome, How::Known)),
+                Boarding::Joined(passenger) => (passenger, How::Joined),
+                Boarding::Opened(passenger, pilot) => {
+                    spawn(pilot);
+                    (passenger, How::Opened)
+                }
+                Boarding::Refused(refusal) => return Err(WaitEnded::Overtaken(refusal)),
+            };
+            match passenger.arrive(terms.clock, terms.deadline).await {
+                Err(WaitEnded::Lost) => {}
+                outcome => return Ok((outcome?, how)),
+            }
+        }
+        Err(WaitEnded::Lost)
+    }
+
     /// Puts a caller in line for `key`, behind those of its own line who came before.
     pub(super) fn board(
         &self,
         key: &K,
-        bucket: &Bucket,
-        line: &Line,
-        now: Instant,
-        deadline: Instant,
+        terms: &Terms<'_>,
+        known: impl FnOnce() -> Option<Outcome<V>>,
     ) -> Boarding<K, V> {
-        // Held while standing in line, so that a fetch cannot be given up between finding and joining it.
+        let now = terms.clock.monotonic();
+        // Held until the fetch can be found here, so that it is not given up between finding and joining it, and so that
+        // whoever finds none sees what the last one brought: a pilot clears this under the same lock, after that.
         let mut in_flight = self.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(flight) = in_flight.get(key) {
-            match flight.fetch.stand(line, now, deadline) {
+            match flight.fetch.stand(&terms.line, now, terms.deadline) {
                 Standing::Waiting(place) | Standing::Underway(place) => {
                     return Boarding::Joined(Passenger { place, outcome: flight.outcome.clone() });
                 }
@@ -94,9 +158,15 @@ impl<K: Hash + Eq + Clone, V: Clone> Flights<K, V> {
                 Standing::Abandoned => {}
             }
         }
-        let fetch = bucket.open_fetch();
+        if let Some(outcome) = known() {
+            return Boarding::Known(outcome);
+        }
+        if let Err(open) = terms.upstream.check(now) {
+            return Boarding::Known(Err(Arc::new(open.into())));
+        }
+        let fetch = terms.upstream.bucket(terms.action).open_fetch();
         let handle = fetch.handle();
-        let place = match handle.stand(line, now, deadline) {
+        let place = match handle.stand(&terms.line, now, terms.deadline) {
             Standing::Waiting(place) | Standing::Underway(place) => place,
             Standing::Refused(refusal) => return Boarding::Refused(refusal),
             Standing::Abandoned => unreachable!("a fetch that nobody has left yet is not abandoned"),

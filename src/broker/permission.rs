@@ -2,11 +2,26 @@
 
 use std::sync::Arc;
 
-use super::{Ask, Broker};
+use super::{
+    Asker, Broker,
+    decisions::{Asked, InForce},
+};
 use crate::{
-    domain::{Action, Region},
+    domain::{Action, InstanceId, Network, Region},
     policy,
 };
+
+/// What a caller wants of one instance.
+#[derive(Clone, Copy)]
+pub(super) struct Wish<'a> {
+    pub(super) asker: &'a Asker,
+    pub(super) action: Action,
+    pub(super) instance: &'a InstanceId,
+    /// The region, where the caller named one.
+    pub(super) region: Option<&'a Region>,
+    /// Only reading URLs has to do with it.
+    pub(super) network: Network,
+}
 
 /// Where the caller may go on.
 pub(super) enum Permission {
@@ -28,24 +43,33 @@ impl Broker {
     /// Asks the policy, and nobody else: what it denies costs no call and reveals nothing.
     ///
     /// A region that the caller names must be allowed, and so must the one that we know the instance to be in: a
-    /// permit for one region opens no instance of another. Without a name every configured region is asked for.
-    pub(super) fn permission(&self, ask: &Ask) -> Verdict {
-        let known = self.regions.known(&ask.instance);
+    /// permit for one region opens no instance of another. Where we know nothing of the instance, the name is a claim, and
+    /// the listing of that region must bear it out (`Search` among one), unless a lie would win nothing because the
+    /// caller may do the same in every region. Without a name every configured region is asked for.
+    pub(super) fn permission(&self, wish: &Wish<'_>) -> Verdict {
+        let known = self.regions.known(wish.instance);
+        let in_force = self.policies.load();
         let mut policies = Vec::new();
-        let permission = match (&ask.region, known) {
+        let permission = match (wish.region, known) {
             (Some(named), known) => {
+                let known_here = known.as_ref() == Some(named);
                 let elsewhere = known.filter(|known| known != named);
                 let mut regions = std::iter::once(named).chain(&elsewhere);
-                let allowed = regions.all(|region| self.allows(ask, region, &mut policies));
-                if allowed { Permission::In(named.clone()) } else { Permission::Denied }
+                if !regions.all(|region| self.allows(&in_force, wish, region, &mut policies)) {
+                    Permission::Denied
+                } else if elsewhere.is_some() || known_here || self.allows_everywhere(&in_force, wish) {
+                    Permission::In(named.clone())
+                } else {
+                    Permission::Search(vec![named.clone()])
+                }
             }
-            (None, Some(known)) if self.allows(ask, &known, &mut policies) => Permission::In(known),
+            (None, Some(known)) if self.allows(&in_force, wish, &known, &mut policies) => Permission::In(known),
             (None, _) => {
                 policies.clear();
                 let allowed: Vec<_> = self
                     .region_names
                     .iter()
-                    .filter(|region| self.allows(ask, region, &mut policies))
+                    .filter(|region| self.allows(&in_force, wish, region, &mut policies))
                     .cloned()
                     .collect();
                 if allowed.is_empty() { Permission::Denied } else { Permission::Search(allowed) }
@@ -56,20 +80,34 @@ impl Broker {
         Verdict { permission, policies }
     }
 
-    fn allows(&self, ask: &Ask, region: &Region, policies: &mut Vec<Arc<str>>) -> bool {
-        let decision = self.policies.load().decide(&policy::Request {
-            principal: &ask.asker.principal,
-            action: Action::ReadBackupUrls,
-            instance: &ask.instance,
+    /// Whether the caller may do this to the instance wherever it is.
+    fn allows_everywhere(&self, in_force: &InForce, wish: &Wish<'_>) -> bool {
+        self.region_names.iter().all(|region| self.allows(in_force, wish, region, &mut Vec::new()))
+    }
+
+    /// Asks the policies in force about one region, and adds those that decided.
+    pub(super) fn allows(
+        &self,
+        in_force: &InForce,
+        wish: &Wish<'_>,
+        region: &Region,
+        policies: &mut impl Extend<Arc<str>>,
+    ) -> bool {
+        let request = policy::Request {
+            principal: &wish.asker.principal,
+            action: wish.action,
+            instance: wish.instance,
             region,
-            network: ask.network,
-            client_ip: ask.asker.client_ip,
-            reason: &ask.asker.reason,
-        });
+            network: wish.network,
+            client_ip: wish.asker.client_ip,
+            reason: &wish.asker.reason,
+        };
+        let decision = in_force.decide(&Asked { caller: &wish.asker.caller, request, reason: &wish.asker.reason });
         if !decision.failed.is_empty() {
+            self.metrics.policy_errors.inc_by(u64::try_from(decision.failed.len()).unwrap_or(u64::MAX));
             tracing::error!(policies = ?decision.failed, "a policy failed to evaluate, so the request was denied");
         }
-        policies.extend(decision.policies);
+        policies.extend(decision.policies.iter().cloned());
         decision.allowed
     }
 }

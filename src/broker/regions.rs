@@ -11,14 +11,15 @@ use std::{
 };
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use futures_util::future::join_all;
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
 
 use super::{
     Asker, Failure, Worker,
-    attempts::{NO_LIMIT, note},
-    flights::{Boarding, Flights, Pilot},
+    attempts::NO_LIMIT,
+    flights::{Flights, Outcome, Pilot},
 };
 use crate::{
+    cache::Negative,
     domain::{InstanceId, Region},
     quota::{Abandoned, Fetch},
     tencent::{
@@ -35,14 +36,18 @@ pub(super) struct Regions {
     /// All listings turned round, rebuilt with each new one: a request asks it once.
     region_of: ArcSwap<HashMap<InstanceId, Region>>,
     flights: Flights<Region, Arc<Listing>>,
+    failed_lately: Negative<Region, Arc<CallError>>,
     list_ttl: Duration,
 }
 
 /// The instances of one region.
 pub(super) struct Listing {
-    instances: Vec<Instance>,
+    pub(super) instances: Vec<Instance>,
     listed_at: Instant,
 }
+
+/// How long a listing that failed is not tried again: a stream of unknown ids must not become one of calls.
+const FAILURE_PAUSE: Duration = Duration::from_secs(1);
 
 /// The vendor's largest page.
 const PAGE_LENGTH: u32 = 1000;
@@ -56,6 +61,7 @@ impl Regions {
             listings: regions.iter().map(|region| (region.clone(), ArcSwapOption::empty())).collect(),
             region_of: ArcSwap::default(),
             flights: Flights::new(),
+            failed_lately: Negative::new(FAILURE_PAUSE.min(list_ttl)),
             list_ttl,
         }
     }
@@ -68,6 +74,11 @@ impl Regions {
     fn fresh(&self, region: &Region, now: Instant) -> Option<Arc<Listing>> {
         let listing = self.listings.get(region)?.load_full()?;
         (now.saturating_duration_since(listing.listed_at) < self.list_ttl).then_some(listing)
+    }
+
+    /// What the last attempt to list `region` brought, while that holds.
+    fn look_up(&self, region: &Region, now: Instant) -> Option<Outcome<Arc<Listing>>> {
+        self.fresh(region, now).map(Ok).or_else(|| self.failed_lately.look_up(region, now).map(Err))
     }
 
     fn learn(&self, region: &Region, listing: &Arc<Listing>) {
@@ -100,9 +111,11 @@ impl Worker {
         instance: &InstanceId,
         allowed: &[Region],
     ) -> Result<Region, Failure> {
-        let listings = join_all(allowed.iter().map(async |region| (region, self.listing(asker, region).await))).await;
+        // The first listing that has it decides: a region that hangs holds up only those who look for what is there.
+        let mut listings: FuturesUnordered<_> =
+            allowed.iter().map(async |region| (region, self.listing(asker, region).await)).collect();
         let mut failure = None;
-        for (region, listing) in listings {
+        while let Some((region, listing)) = listings.next().await {
             match listing {
                 Ok(listing) if listing.instances.iter().any(|listed| listed.id == *instance) => {
                     return Ok(region.clone());
@@ -114,24 +127,23 @@ impl Worker {
         Err(failure.unwrap_or(Failure::InstanceNotFound))
     }
 
-    async fn listing(self: &Rc<Self>, asker: &Asker, region: &Region) -> Result<Arc<Listing>, Failure> {
+    /// The instances of a region, as of `list_ttl` ago at the most.
+    ///
+    /// # Errors
+    ///
+    /// The failure of the call, or of the wait for it. A failure holds for a second.
+    pub(super) async fn listing(self: &Rc<Self>, asker: &Asker, region: &Region) -> Result<Arc<Listing>, Failure> {
         let broker = &self.broker;
-        let now = broker.clock.monotonic();
-        if let Some(listing) = broker.regions.fresh(region, now) {
-            return Ok(listing);
+        let known = || broker.regions.look_up(region, broker.clock.monotonic());
+        if let Some(outcome) = known() {
+            return outcome.map_err(Failure::Upstream);
         }
-        let upstream = broker.upstreams.of(region);
-        upstream.check(now).map_err(|open| Failure::Upstream(Arc::new(open.into())))?;
-        let bucket = upstream.bucket(ApiAction::DescribeInstances);
-        let passenger = match broker.regions.flights.board(region, bucket, &asker.line(), now, asker.deadline) {
-            Boarding::Joined(passenger) => passenger,
-            Boarding::Opened(passenger, pilot) => {
-                actix_web::rt::spawn(list(Rc::clone(self), region.clone(), pilot));
-                passenger
-            }
-            Boarding::Refused(refusal) => return Err(Failure::QuotaExhausted(refusal)),
+        let terms = broker.terms(asker, region, ApiAction::DescribeInstances);
+        let spawn = |pilot| {
+            actix_web::rt::spawn(list(Rc::clone(self), region.clone(), pilot));
         };
-        passenger.arrive(&broker.clock, asker.deadline).await?.map_err(Failure::Upstream)
+        let (outcome, _) = broker.regions.flights.obtain(region, &terms, known, spawn).await?;
+        outcome.map_err(Failure::Upstream)
     }
 }
 
@@ -143,7 +155,11 @@ async fn list(worker: Rc<Worker>, region: Region, mut pilot: Pilot<Region, Arc<L
         broker.regions.learn(&region, &listing);
         listing
     });
-    pilot.land(outcome.map_err(Arc::new));
+    let outcome = outcome.map_err(Arc::new);
+    if let Err(error) = &outcome {
+        broker.regions.failed_lately.insert(region, Arc::clone(error), broker.clock.monotonic());
+    }
+    pilot.land(outcome);
 }
 
 async fn list_all(
@@ -159,7 +175,7 @@ async fn list_all(
         }
         let page = Page { offset: page * PAGE_LENGTH, limit: PAGE_LENGTH };
         let answer = course.run(fetch, async |grant| {
-            worker.client.describe_instances(region, page, NO_LIMIT, |progress| note(grant, progress)).await
+            worker.client.describe_instances(region, page, NO_LIMIT, |progress| course.note(grant, progress)).await
         });
         let answer = match answer.await? {
             Ok(answer) => answer,

@@ -11,7 +11,7 @@ use crate::{
     quota::{Bucket, Driver, Limits},
     tencent::{
         ApiAction,
-        breaker::{Breaker, CircuitOpen},
+        breaker::{Breaker, CircuitOpen, Pass},
         endpoint::Endpoints,
         error::CallError,
     },
@@ -48,6 +48,19 @@ impl Upstreams {
         (Self { by_region: by_region.collect() }, drivers)
     }
 
+    /// Places in the queues of `action`, over all endpoints.
+    pub(super) fn queue_length(&self, action: ApiAction) -> usize {
+        let mut counted = Vec::new();
+        let mut length = 0;
+        for upstream in self.by_region.values() {
+            if !counted.iter().any(|known| Arc::ptr_eq(known, upstream)) {
+                length += upstream.bucket(action).queue_length();
+                counted.push(Arc::clone(upstream));
+            }
+        }
+        length
+    }
+
     /// The endpoint that answers for `region`.
     pub(super) fn of(&self, region: &Region) -> &Upstream {
         self.by_region.get(region).expect("only configured regions get past the edge")
@@ -67,17 +80,17 @@ impl Upstream {
     }
 
     /// Lets a call through at `now`, as the probe where the circuit was open.
-    pub(super) fn enter(&self, now: Instant) -> Result<(), CircuitOpen> {
+    pub(super) fn enter(&self, now: Instant) -> Result<Pass, CircuitOpen> {
         self.breaker().enter(now)
     }
 
     /// Learns from what came of a call that was let through.
-    pub(super) fn learn(&self, failure: Option<&CallError>, now: Instant) {
+    pub(super) fn learn(&self, pass: &Pass, failure: Option<&CallError>, now: Instant) {
         let mut breaker = self.breaker();
         let was_open = breaker.is_open();
         match failure {
-            Some(error) if error.is_outage() => breaker.failed(now),
-            _ => breaker.answered(),
+            Some(error) if error.is_outage() => breaker.failed(pass, now),
+            _ => breaker.answered(pass),
         }
         match (was_open, breaker.is_open()) {
             (false, true) => tracing::error!("the upstream failed repeatedly; the circuit opens"),

@@ -1,17 +1,22 @@
 //! The main job: the URLs of one backup, from the cache where that is honest, else from the upstream.
 
-use std::{rc::Rc, sync::Arc, time::Duration};
+use std::{
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::{
-    Ask, Document, Failure, Key, Settled, Worker,
-    attempts::{NO_LIMIT, note},
-    flights::{Boarding, Outcome, Pilot},
-    permission::{Permission, Verdict},
+    Ask, BackupName, Document, Failure, Key, Settled, Worker,
+    attempts::NO_LIMIT,
+    flights::{Boarding, How, Outcome, Pilot, Terms},
+    permission::{Permission, Verdict, Wish},
 };
 use crate::{
     audit::{CacheUse, Decision, Record},
     cache::{Entry, Freshness, Lookup, Now},
-    domain::Region,
+    domain::{BackupId, Region},
+    metrics::LookupResult,
     quota::Line,
     tencent::{
         ApiAction, cos_url,
@@ -73,27 +78,56 @@ impl Worker {
     ///
     /// The outcome comes with the record of it, which must be written before a byte of the outcome leaves.
     pub async fn urls(self: &Rc<Self>, ask: &Ask) -> Settled<UrlsAnswer> {
-        let mut record = self.broker.record_of(ask);
-        let Verdict { permission, policies } = self.broker.permission(ask);
-        record.policies = policies;
-        let outcome = match permission {
-            Permission::Denied => Err(Failure::Forbidden),
-            Permission::In(region) => self.permitted(ask, region, &mut record).await,
-            Permission::Search(allowed) => {
-                record.decision = Decision::Allow;
-                match self.find_region(&ask.asker, &ask.instance, &allowed).await {
-                    Ok(region) => self.permitted(ask, region, &mut record).await,
-                    Err(failure) => Err(failure),
-                }
-            }
+        let mut record = self.open_record(Record {
+            backup: match &ask.backup {
+                BackupName::Id(backup) => Some(backup.clone()),
+                BackupName::Latest => None,
+            },
+            network: Some(ask.network),
+            ..self.broker.record_of(&ask.wish())
+        });
+        let outcome = match self.permitted_region(&ask.wish(), &mut record).await {
+            Ok(region) => self.permitted(ask, region, &mut record).await,
+            Err(failure) => Err(failure),
         };
         Settled { outcome, record }
     }
 
-    async fn permitted(self: &Rc<Self>, ask: &Ask, region: Region, record: &mut Record) -> Result<UrlsAnswer, Failure> {
+    /// The region in which the caller may do what is wished for, in which the instance is taken to be from here on.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Forbidden`] where the policy permits it nowhere; else what [`find_region`](Self::find_region) says.
+    pub(super) async fn permitted_region(
+        self: &Rc<Self>,
+        wish: &Wish<'_>,
+        record: &mut Record,
+    ) -> Result<Region, Failure> {
+        let Verdict { permission, policies } = self.broker.permission(wish);
+        record.policies = policies;
+        let region = match permission {
+            Permission::Denied => {
+                self.broker.metrics.authz_denial(wish.action);
+                return Err(Failure::Forbidden);
+            }
+            Permission::In(region) => region,
+            Permission::Search(allowed) => {
+                record.decision = Decision::Allow;
+                self.find_region(wish.asker, wish.instance, &allowed).await?
+            }
+        };
         record.decision = Decision::Allow;
         record.region = Some(region.clone());
-        let outcome = self.look_up_or_fetch(ask, region).await;
+        Ok(region)
+    }
+
+    async fn permitted(self: &Rc<Self>, ask: &Ask, region: Region, record: &mut Record) -> Result<UrlsAnswer, Failure> {
+        let backup = match &ask.backup {
+            BackupName::Id(backup) => backup.clone(),
+            BackupName::Latest => self.latest_backup(&ask.asker, &region, &ask.instance).await?,
+        };
+        record.backup = Some(backup.clone());
+        let outcome = self.look_up_or_fetch(ask, region, backup).await;
         match &outcome {
             Ok(answer) => {
                 let document = &answer.entry.value;
@@ -106,38 +140,62 @@ impl Worker {
                 record.expires_at = Some(document.expires_at);
                 record.url_fingerprints = document.fingerprints(&self.broker.audit, ask.shown);
             }
-            Err(Failure::Upstream(error)) => {
-                record.upstream_request_id = error.request_id().map(|id| id.as_str().into());
-            }
-            Err(_) => {}
+            Err(failure) => record.upstream_request_id = failure.upstream_request_id(),
         }
         outcome
     }
 
-    async fn look_up_or_fetch(self: &Rc<Self>, ask: &Ask, region: Region) -> Result<UrlsAnswer, Failure> {
+    async fn look_up_or_fetch(
+        self: &Rc<Self>,
+        ask: &Ask,
+        region: Region,
+        backup: BackupId,
+    ) -> Result<UrlsAnswer, Failure> {
         let broker = &self.broker;
-        let key = Key { region, instance: ask.instance.clone(), backup: ask.backup.clone() };
+        let key = Key { region, instance: ask.instance.clone(), backup };
         let now = Now::of(&broker.clock);
-        let (why, fallback) = match broker.documents.look_up(&key, now) {
+        let deadline = ask.asker.deadline;
+        let (why, fallback, patience) = match broker.documents.look_up(&key, now) {
             Lookup::Fresh { entry, ttl, refresh_is_due } => {
-                if !ask.wants_fresh || entry.lifetime.age(now) < broker.rules.min_age {
+                if self.will_do(ask, &entry, now) {
+                    broker.metrics.cache_lookup(LookupResult::Hit);
                     if refresh_is_due {
                         self.refresh_in_background(&key);
                     }
                     return Ok(UrlsAnswer { entry, source: Source::Hit, ttl_seconds: whole_seconds(ttl) });
                 }
-                (Why::Request, Some(entry))
+                (Why::Request, Some(entry), deadline)
             }
-            Lookup::Stale(entry) => (Why::Stale, Some(entry)),
-            Lookup::Missing => (Why::Miss, None),
+            // Who has something to fall back on is not kept waiting by an upstream that hangs.
+            Lookup::Stale { entry, left } => {
+                (Why::Stale, Some(entry), deadline.min(now.monotonic + STALE_PATIENCE.min(left / 2)))
+            }
+            Lookup::Missing => (Why::Miss, None, deadline),
         };
         if let Some(refusal) = broker.missing.look_up(&key, now.monotonic) {
+            broker.metrics.cache_lookup(LookupResult::Negative);
             return Err(Failure::Upstream(refusal));
         }
-        match self.fetch(ask, &key, why).await {
+        let looked_up = if why == Why::Stale { LookupResult::Stale } else { LookupResult::Miss };
+        broker.metrics.cache_lookup(looked_up);
+        match self.fetch(ask, &key, why, patience).await {
             Err(failure) if is_passing(&failure) => self.bridge(fallback, why).ok_or(failure),
             outcome => outcome,
         }
+    }
+
+    /// The entry of `key` where it is good enough for what is asked.
+    fn sufficient(&self, ask: &Ask, key: &Key) -> Option<Arc<Entry<Document>>> {
+        let now = Now::of(&self.broker.clock);
+        match self.broker.documents.look_up(key, now) {
+            Lookup::Fresh { entry, .. } if self.will_do(ask, &entry, now) => Some(entry),
+            _ => None,
+        }
+    }
+
+    /// Whether a fresh entry will do; who wants a fresher one is served a very young one all the same.
+    fn will_do(&self, ask: &Ask, entry: &Entry<Document>, now: Now) -> bool {
+        !ask.wants_fresh || entry.lifetime.age(now) < self.broker.rules.min_age
     }
 
     /// An entry that was not good enough before the upstream failed, where it still may be handed out.
@@ -145,38 +203,34 @@ impl Worker {
         let entry = fallback?;
         let ttl_seconds = match entry.lifetime.freshness(&self.broker.rules, Now::of(&self.broker.clock)) {
             Freshness::Fresh { ttl, .. } => whole_seconds(ttl),
-            Freshness::Stale { past } => -whole_seconds(past),
+            Freshness::Stale { past, .. } => -whole_seconds(past),
             Freshness::Gone => return None,
         };
         Some(UrlsAnswer { entry, source: Source::StaleIfError { why }, ttl_seconds })
     }
 
-    async fn fetch(self: &Rc<Self>, ask: &Ask, key: &Key, why: Why) -> Result<UrlsAnswer, Failure> {
+    async fn fetch(self: &Rc<Self>, ask: &Ask, key: &Key, why: Why, deadline: Instant) -> Result<UrlsAnswer, Failure> {
         let broker = &self.broker;
-        let upstream = broker.upstreams.of(&key.region);
-        let now = broker.clock.monotonic();
-        // Whoever asks for what the probe asks for may wait with it.
-        if !broker.flights.is_in_flight(key) {
-            upstream.check(now).map_err(|open| Failure::Upstream(Arc::new(open.into())))?;
-        }
-        let bucket = upstream.bucket(ApiAction::DescribeBackupUrl);
-        let line = ask.asker.line();
-        let (passenger, collapsed) = match broker.flights.board(key, bucket, &line, now, ask.asker.deadline) {
-            Boarding::Joined(passenger) => (passenger, true),
-            Boarding::Opened(passenger, pilot) => {
-                actix_web::rt::spawn(fly(Rc::clone(self), key.clone(), pilot));
-                (passenger, false)
-            }
-            Boarding::Refused(refusal) => return Err(Failure::QuotaExhausted(refusal)),
+        let terms = Terms { deadline, ..broker.terms(&ask.asker, &key.region, ApiAction::DescribeBackupUrl) };
+        let known = || {
+            let refusal = || broker.missing.look_up(key, broker.clock.monotonic()).map(Err);
+            self.sufficient(ask, key).map(|entry| Ok(Fetched { entry, stored: true })).or_else(refusal)
         };
-        let fetched = passenger.arrive(&broker.clock, ask.asker.deadline).await?.map_err(Failure::Upstream)?;
-        let ttl_seconds = match fetched.entry.lifetime.freshness(&broker.rules, Now::of(&broker.clock)) {
+        let spawn = |pilot| {
+            actix_web::rt::spawn(fly(Rc::clone(self), key.clone(), pilot));
+        };
+        let (outcome, how) = broker.flights.obtain(key, &terms, known, spawn).await?;
+        let Fetched { entry, stored } = outcome.map_err(Failure::Upstream)?;
+        let ttl_seconds = match entry.lifetime.freshness(&broker.rules, Now::of(&broker.clock)) {
             Freshness::Fresh { ttl, .. } => whole_seconds(ttl),
-            Freshness::Stale { past } => -whole_seconds(past),
+            Freshness::Stale { past, .. } => -whole_seconds(past),
             Freshness::Gone => 0,
         };
-        let source = Source::Forwarded { why, stored: fetched.stored, collapsed };
-        Ok(UrlsAnswer { entry: fetched.entry, source, ttl_seconds })
+        let source = match how {
+            How::Known => Source::Hit,
+            How::Joined | How::Opened => Source::Forwarded { why, stored, collapsed: how == How::Joined },
+        };
+        Ok(UrlsAnswer { entry, source, ttl_seconds })
     }
 
     /// Starts a successor of a fresh entry, behind everybody who waits, unless one is on its way.
@@ -186,21 +240,23 @@ impl Worker {
         if failed_lately || broker.flights.is_in_flight(key) {
             return;
         }
-        let now = broker.clock.monotonic();
-        let upstream = broker.upstreams.of(&key.region);
-        if upstream.check(now).is_err() {
-            return;
-        }
-        let bucket = upstream.bucket(ApiAction::DescribeBackupUrl);
-        let deadline = now + BACKGROUND_DEADLINE;
-        if let Boarding::Opened(passenger, pilot) = broker.flights.board(key, bucket, &Line::Background, now, deadline)
-        {
-            let clock = broker.clock.clone();
+        let terms = Terms {
+            upstream: broker.upstreams.of(&key.region),
+            action: ApiAction::DescribeBackupUrl,
+            line: Line::Background,
+            deadline: broker.clock.monotonic() + BACKGROUND_DEADLINE,
+            clock: &broker.clock,
+        };
+        if let Boarding::Opened(passenger, pilot) = broker.flights.board(key, &terms, || None) {
+            let (clock, deadline) = (broker.clock.clone(), terms.deadline);
             actix_web::rt::spawn(fly(Rc::clone(self), key.clone(), pilot));
             actix_web::rt::spawn(async move { passenger.arrive(&clock, deadline).await.map(drop) });
         }
     }
 }
+
+/// The longest that a caller who can be served a stale entry waits for a better one.
+const STALE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// How long a refresh may stand behind everybody else before it is given up.
 const BACKGROUND_DEADLINE: Duration = Duration::from_secs(30);
@@ -209,7 +265,7 @@ async fn fly(worker: Rc<Worker>, key: Key, mut pilot: Pilot<Key, Fetched>) {
     let broker = &worker.broker;
     let course = broker.course(&key.region, ApiAction::DescribeBackupUrl);
     let answer = course.run(&mut pilot.fetch, async |grant| {
-        let progress = |progress| note(grant, progress);
+        let progress = |progress| course.note(grant, progress);
         worker.client.describe_backup_url(&key.region, &key.instance, &key.backup, NO_LIMIT, progress).await
     });
     let Ok(answer) = answer.await else { return };
@@ -241,7 +297,7 @@ fn says_missing(error: &CallError) -> bool {
 /// Whether the upstream may well give a better answer later, so that an old one may bridge the time.
 fn is_passing(failure: &Failure) -> bool {
     match failure {
-        Failure::Forbidden | Failure::InstanceNotFound => false,
+        Failure::Forbidden | Failure::InstanceNotFound | Failure::NoNormalBackup | Failure::NoSuchFile => false,
         Failure::QuotaExhausted(_) | Failure::DeadlineOver | Failure::Lost => true,
         Failure::Upstream(error) => {
             matches!(error.class(), None | Some(Class::RateLimited | Class::Denied | Class::Failed))

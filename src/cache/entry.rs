@@ -43,6 +43,8 @@ pub enum Freshness {
     Stale {
         /// Time since it stopped being fresh.
         past: Duration,
+        /// Time until it may not be handed out at all.
+        left: Duration,
     },
     /// It may not be handed out.
     Gone,
@@ -76,10 +78,10 @@ impl Lifetime {
             let ttl = above_floor.min(under_cap);
             return Freshness::Fresh { ttl, refresh_is_due: ttl <= self.refresh_window(rules) };
         }
-        if remaining >= rules.stale_min_validity.min(floor / 2) {
-            return Freshness::Stale { past: self.past(rules, floor, remaining, now) };
+        match remaining.checked_sub(rules.stale_min_validity.min(floor / 2)) {
+            Some(left) => Freshness::Stale { past: self.past(rules, floor, remaining, now), left },
+            None => Freshness::Gone,
         }
-        Freshness::Gone
     }
 
     /// How long an entry is worth keeping from its fetch on: until not even the stale rule lets it out.
@@ -227,7 +229,7 @@ mod tests {
         let after = scene.lifetime.freshness(&RULES, Now::of(&scene.clock));
 
         assert_eq!(before, Freshness::Fresh { ttl: minutes(1), refresh_is_due: true });
-        assert_eq!(after, Freshness::Stale { past: minutes(2) });
+        assert_eq!(after, Freshness::Stale { past: minutes(2), left: minutes(7) });
     }
 
     #[test]
@@ -288,9 +290,9 @@ mod tests {
                     prop_assert!(!token || Duration::from_millis(passed_ms) + ttl <= rules.token_url_max);
                     prop_assert!(!left_by_wall.is_zero());
                 }
-                Freshness::Stale { .. } => {
+                Freshness::Stale { left, .. } => {
                     let least = rules.stale_min_validity.min(floor / 2);
-                    prop_assert!(left_by_wall >= least && left_by_age >= least && !left_by_wall.is_zero());
+                    prop_assert!(left_by_wall >= least + left && left_by_age >= least + left && !left_by_wall.is_zero());
                 }
                 Freshness::Gone => prop_assert!(left_by_wall.min(left_by_age) < floor.max(Duration::from_millis(1))),
             }

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use moka::{Expiry, sync::Cache};
+use moka::{Expiry, policy::EvictionPolicy, sync::Cache};
 
 use super::{Freshness, Lifetime, Now, Rules};
 
@@ -44,7 +44,12 @@ pub enum Lookup<V> {
         refresh_is_due: bool,
     },
     /// An entry for the case that the upstream cannot give a better one.
-    Stale(Arc<Entry<V>>),
+    Stale {
+        /// The entry.
+        entry: Arc<Entry<V>>,
+        /// Time until it may not be handed out at all.
+        left: Duration,
+    },
     /// Nothing that may be handed out.
     Missing,
 }
@@ -68,6 +73,8 @@ where
     pub fn new(rules: Rules) -> Self {
         let entries = Cache::builder()
             .max_capacity(rules.max_bytes)
+            // Whoever was just fetched for is served from here: moka's own policy might keep an older entry instead.
+            .eviction_policy(EvictionPolicy::lru())
             .weigher(|_, entry: &Arc<Entry<V>>| entry.weight_bytes)
             .expire_after(UntilUseless)
             .build();
@@ -81,14 +88,15 @@ where
         };
         match entry.lifetime.freshness(&self.rules, now) {
             Freshness::Fresh { ttl, refresh_is_due } => Lookup::Fresh { entry, ttl, refresh_is_due },
-            Freshness::Stale { .. } => Lookup::Stale(entry),
+            Freshness::Stale { left, .. } => Lookup::Stale { entry, left },
             Freshness::Gone => Lookup::Missing,
         }
     }
 
-    /// Keeps `entry`, in place of an older one, unless it is of no use to anybody. Says whether it was kept.
+    /// Keeps `entry`, in place of an older one, unless it is of no use to anybody or larger than the whole cache. Says
+    /// whether it was kept.
     pub fn insert(&self, key: K, entry: Arc<Entry<V>>) -> bool {
-        if entry.useful_for.is_zero() {
+        if entry.useful_for.is_zero() || u64::from(entry.weight_bytes) > self.rules.max_bytes {
             return false;
         }
         self.entries.insert(key, entry);
@@ -100,8 +108,9 @@ where
         self.entries.invalidate(key);
     }
 
-    /// Bytes that the entries weigh, as of moka's last housekeeping.
+    /// Bytes that the entries weigh. Does moka's housekeeping first, so it is for a scrape and not for a request.
     pub fn weighed_bytes(&self) -> u64 {
+        self.entries.run_pending_tasks();
         self.entries.weighted_size()
     }
 }
@@ -161,7 +170,7 @@ mod tests {
         clock.advance(Duration::from_secs(21_000));
         assert!(matches!(cache.look_up(&"key", Now::of(&clock)), Lookup::Fresh { refresh_is_due: true, .. }));
         clock.advance(Duration::from_secs(1));
-        assert!(matches!(cache.look_up(&"key", Now::of(&clock)), Lookup::Stale(_)));
+        assert!(matches!(cache.look_up(&"key", Now::of(&clock)), Lookup::Stale { .. }));
         clock.advance(Duration::from_secs(540));
         assert!(matches!(cache.look_up(&"key", Now::of(&clock)), Lookup::Missing));
     }
@@ -172,6 +181,24 @@ mod tests {
         let cache = Local::new(RULES);
 
         assert!(!cache.insert("key", entry(&clock, Duration::ZERO, 100)));
+        assert!(!cache.insert("key", entry(&clock, Duration::from_secs(21_600), 65 << 10)));
+    }
+
+    #[test]
+    fn the_newest_entry_is_kept_however_often_the_others_were_read() {
+        let clock = Clock::manual(from_unix_seconds(1_551_952_863));
+        let cache = Local::new(RULES);
+        for key in 0..10 {
+            cache.insert(key, entry(&clock, Duration::from_secs(21_600), 6_000));
+        }
+        for key in (0..10).cycle().take(1_000) {
+            cache.look_up(&key, Now::of(&clock));
+        }
+
+        cache.insert(99, entry(&clock, Duration::from_secs(21_600), 6_000));
+        cache.weighed_bytes();
+
+        assert!(matches!(cache.look_up(&99, Now::of(&clock)), Lookup::Fresh { .. }));
     }
 
     #[test]
@@ -182,7 +209,6 @@ mod tests {
         for key in 0..1_000 {
             cache.insert(key, entry(&clock, Duration::from_secs(21_600), 4_000));
         }
-        cache.entries.run_pending_tasks();
 
         assert!(cache.weighed_bytes() > 0 && cache.weighed_bytes() <= RULES.max_bytes);
     }

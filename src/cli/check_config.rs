@@ -1,7 +1,13 @@
 //! `check-config`: says yes, or everything that is wrong.
 
 use super::{Outcome, output, report};
-use crate::{audit::Keys, config::Loaded, policy::Policies};
+use crate::{
+    audit::Keys,
+    config::Loaded,
+    domain::Clock,
+    identity::{Identity, IdentityError},
+    policy::Policies,
+};
 
 /// Looks at what a valid configuration refers to, and prints the configuration where that was asked for.
 pub(super) fn run(loaded: &Loaded, print: bool) -> Outcome {
@@ -18,6 +24,15 @@ pub(super) fn run(loaded: &Loaded, print: bool) -> Outcome {
         && let Err(error) = Keys::load(path)
     {
         problems.push(loaded.problem("audit.key_file", error.to_string()));
+    }
+    if let Err(error) = Identity::new(&loaded.config.auth, Clock::machine()) {
+        let key = match error {
+            IdentityError::Revocations(_) => "auth.revoked_file",
+            IdentityError::Roots { .. } | IdentityError::SecretFile { .. } | IdentityError::Secret { .. } => {
+                "auth.issuers"
+            }
+        };
+        problems.push(loaded.problem(key, error.to_string()));
     }
     if !problems.is_empty() {
         report(&problems, true);

@@ -72,6 +72,11 @@ impl<'a> Field<'a> {
         self.written.is_some().then_some(self)
     }
 
+    /// Whether nobody wrote anything here, so that the built-in default stands.
+    pub(super) fn is_default(&self) -> bool {
+        self.written.is_some_and(|node| node.origin == Origin::Default)
+    }
+
     /// The path for people.
     pub(super) fn path(&self) -> &str {
         &self.path

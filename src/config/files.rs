@@ -12,8 +12,8 @@ pub(super) fn check(root: &Table, config: &Config, notes: &Notes) {
 
     let tencent = at("tencent");
     check_file(&tencent.at("ca_file"));
-    match config.tencent.credentials {
-        Source::Env => {}
+    match config.tencent.credentials.source {
+        Source::Env | Source::CvmRole | Source::TkeOidc => {}
         Source::Auto { .. } | Source::File(_) => check_file(&tencent.at("credentials").at("file")),
     }
     let audit = at("audit");
@@ -21,8 +21,10 @@ pub(super) fn check(root: &Table, config: &Config, notes: &Notes) {
     if let audit::Sink::File { path, .. } = &config.audit.sink {
         check_folder_of(&audit.at("file"), path);
     }
+    // The room of identity says itself what is wrong with its other files: they must be fit from the start.
     for issuer in at("auth").at("issuers").items().unwrap_or_default() {
         check_file(&issuer.at("jwks_file"));
+        check_file(&issuer.at("bearer_token_file"));
     }
 }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 mod table;
 
-pub(super) use table::KEYS;
+pub(super) use table::all;
 
 /// One key.
 pub(super) struct Key {
@@ -110,13 +110,13 @@ fn alternatives(words: &[&str]) -> String {
 
 /// The key with this pattern.
 pub(super) fn find(pattern: &str) -> Option<&'static Key> {
-    KEYS.iter().find(|key| key.path == pattern)
+    all().find(|key| key.path == pattern)
 }
 
 /// The sections in the order of their first key: `server`, `auth`, `auth.issuers[]` …
 pub(super) fn sections() -> Vec<&'static str> {
     let mut sections: Vec<&str> = Vec::new();
-    for (section, _) in KEYS.iter().map(Key::split) {
+    for (section, _) in all().map(Key::split) {
         if !sections.contains(&section) {
             sections.push(section);
         }
@@ -126,17 +126,17 @@ pub(super) fn sections() -> Vec<&'static str> {
 
 /// The keys that stand directly in a section.
 pub(super) fn in_section(section: &str) -> impl Iterator<Item = &'static Key> {
-    KEYS.iter().filter(move |key| key.split().0 == section)
+    all().filter(move |key| key.split().0 == section)
 }
 
 /// Whether this is a section, or a table around one.
 pub(super) fn is_section(pattern: &str) -> bool {
-    KEYS.iter().any(|key| key.path.strip_prefix(pattern).is_some_and(|rest| rest.starts_with('.')))
+    all().any(|key| key.path.strip_prefix(pattern).is_some_and(|rest| rest.starts_with('.')))
 }
 
 /// Whether this dotted path leads to a list of tables or into one.
 pub(super) fn in_list_of_tables(path: &str) -> bool {
-    KEYS.iter()
+    all()
         .filter(|key| matches!(key.kind, Kind::Tables(_)))
         .any(|key| path.strip_prefix(key.path).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')))
 }
@@ -144,7 +144,7 @@ pub(super) fn in_list_of_tables(path: &str) -> bool {
 /// The names that may stand in the table with this pattern, tables included.
 pub(super) fn names_in(pattern: &str) -> Vec<&'static str> {
     let mut names: Vec<&str> = Vec::new();
-    for key in KEYS {
+    for key in all() {
         let inside = if pattern.is_empty() {
             Some(key.path)
         } else {
@@ -160,7 +160,7 @@ pub(super) fn names_in(pattern: &str) -> Vec<&'static str> {
 
 /// A section that has a key of this name, as it is written in a file.
 pub(super) fn section_with(name: &str) -> Option<String> {
-    KEYS.iter().map(Key::split).find(|(_, last)| *last == name).map(|(section, _)| header(section))
+    all().map(Key::split).find(|(_, last)| *last == name).map(|(section, _)| header(section))
 }
 
 /// The header of a section: `[tencent.credentials]`, `[[auth.issuers]]`.
@@ -175,7 +175,7 @@ pub(super) fn header(section: &str) -> String {
 ///
 /// A section that no default stands in (`tencent.download`) is not made; tables in lists are filled, not made.
 pub(super) fn fill_defaults(root: &mut Table) {
-    for key in KEYS {
+    for key in all() {
         if let Some(node) = key.default() {
             fill(root, key.path, node);
         }
@@ -223,7 +223,7 @@ mod tests {
 
     #[test]
     fn every_default_is_written_in_toml_syntax() {
-        for key in KEYS {
+        for key in all() {
             assert_eq!(key.default().is_some(), matches!(key.otherwise, Otherwise::Is(_)), "{}", key.path);
         }
     }
@@ -231,12 +231,12 @@ mod tests {
     #[test]
     fn no_key_stands_in_the_list_twice_and_those_of_a_section_stand_together() {
         let mut seen: Vec<&str> = Vec::new();
-        for key in KEYS {
+        for key in all() {
             assert!(!seen.contains(&key.path), "{}", key.path);
             seen.push(key.path);
         }
 
-        let mut in_order: Vec<&str> = KEYS.iter().map(|key| key.split().0).collect();
+        let mut in_order: Vec<&str> = all().map(|key| key.split().0).collect();
         in_order.dedup();
         assert_eq!(in_order, sections());
     }

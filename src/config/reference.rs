@@ -20,7 +20,8 @@ and under environment variables. Without a file, the defaults and the variables 
   line and column; or the variable) and what would be right. It also looks whether the files that are named can be read.
 - `redis-backup-gateway check-config --print` shows what is in force and where each value comes from.
 - An unknown key is a mistake, in the file and in the environment.
-- A change takes effect with the next start.
+- A change of the configuration takes effect with the next start. What it names (policies, keys, revocations) is read again
+  when it changes.
 - A relative path starts at the working directory of the process, not at the file.
 
 ## Values

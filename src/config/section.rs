@@ -18,7 +18,8 @@ use super::{
 pub(super) fn read(root: &Table, notes: &Notes) -> Result<Config, Refused> {
     let at = |name| Field::section(root, name, notes);
     let server = server::read(&at("server"));
-    let auth = auth::read(&at("auth"));
+    let cors = rules::cors(&at("cors"));
+    let auth = auth::read(&at("auth"), &at("rate_limit").at("failed_auth"));
     let policy = rules::policy(&at("policy"));
     let tencent = tencent::read(&at("tencent"));
     let rate_limit = rules::rate_limit(&at("rate_limit"));
@@ -28,6 +29,7 @@ pub(super) fn read(root: &Table, notes: &Notes) -> Result<Config, Refused> {
     let log = rules::log(&at("log"));
     Ok(Config {
         server: server?,
+        cors: cors?,
         auth: auth?,
         policy: policy?,
         tencent: tencent?,

@@ -2,6 +2,7 @@
 
 use actix_web::http::header::{ACCEPT, HeaderMap};
 
+use super::problem::Problem;
 use crate::domain::Network;
 
 /// A representation of the URLs.
@@ -25,7 +26,7 @@ impl Format {
 
 /// Why no representation was chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum NotChosen {
+enum NotChosen {
     /// The header is not a list of media ranges.
     Malformed,
     /// The header rules both out.
@@ -43,30 +44,64 @@ enum Closeness {
     Exact,
 }
 
-/// The representation with the higher quality; JSON where they are equal or nothing is asked for.
-pub(super) fn choose(headers: &HeaderMap) -> Result<Format, NotChosen> {
-    let mut json = None;
-    let mut text = None;
+impl Format {
+    /// All of them, the preferred one first.
+    pub(super) const ALL: [Self; 2] = [Self::Json, Self::Text];
+
+    /// The header's value.
+    pub(super) fn content_type(self) -> &'static str {
+        match self {
+            Self::Json => "application/json",
+            Self::Text => "text/plain; charset=utf-8",
+        }
+    }
+
+    /// Type and subtype, for a message and for a match.
+    fn media_type(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Json => ("application", "json"),
+            Self::Text => ("text", "plain"),
+        }
+    }
+}
+
+/// The representation among those on offer that the caller prefers; the first where he has no preference.
+///
+/// # Errors
+///
+/// 400 where the header is not a list of media ranges, 406 where it rules out all that is on offer.
+pub(super) fn choose(headers: &HeaderMap, offer: &[Format]) -> Result<Format, Problem> {
+    preferred(headers, offer).map_err(|error| match error {
+        NotChosen::Malformed => Problem::invalid_request("header Accept is not a list of media ranges"),
+        NotChosen::NotAcceptable => {
+            let types: Vec<_> = offer.iter().map(|format| format.media_type()).collect();
+            let types: Vec<_> = types.iter().map(|(kind, subtype)| format!("{kind}/{subtype}")).collect();
+            Problem::not_acceptable(&types.join(" and "))
+        }
+    })
+}
+
+fn preferred(headers: &HeaderMap, offer: &[Format]) -> Result<Format, NotChosen> {
+    let mut qualities: Vec<_> = offer.iter().map(|format| (*format, None)).collect();
     let mut has_range = false;
     for value in headers.get_all(ACCEPT) {
         let value = value.to_str().map_err(|_| NotChosen::Malformed)?;
         for range in value.split(',').map(str::trim).filter(|range| !range.is_empty()) {
             has_range = true;
-            let (kind, quality) = media_range(range).ok_or(NotChosen::Malformed)?;
-            consider(&mut json, closeness(&kind, "application", "json"), quality);
-            consider(&mut text, closeness(&kind, "text", "plain"), quality);
+            let (range, quality) = media_range(range).ok_or(NotChosen::Malformed)?;
+            for (format, best) in &mut qualities {
+                let (kind, subtype) = format.media_type();
+                consider(best, closeness(&range, kind, subtype), quality);
+            }
         }
     }
     if !has_range {
-        return Ok(Format::Json);
+        return offer.first().copied().ok_or(NotChosen::NotAcceptable);
     }
-    let json = json.map_or(0, |(_, quality)| quality);
-    let text = text.map_or(0, |(_, quality)| quality);
-    match (json, text) {
-        (0, 0) => Err(NotChosen::NotAcceptable),
-        (json, text) if text > json => Ok(Format::Text),
-        _ => Ok(Format::Json),
-    }
+    let acceptable = qualities.into_iter().filter_map(|(format, best)| Some((format, best?.1)));
+    let best =
+        acceptable.filter(|(_, quality)| *quality > 0).reduce(|best, next| if next.1 > best.1 { next } else { best });
+    best.map(|(format, _)| format).ok_or(NotChosen::NotAcceptable)
 }
 
 fn consider(best: &mut Option<(Closeness, Quality)>, closeness: Option<Closeness>, quality: Quality) {
@@ -134,7 +169,7 @@ mod tests {
         for value in values {
             headers.append(ACCEPT, HeaderValue::from_str(value).unwrap());
         }
-        choose(&headers)
+        preferred(&headers, &Format::ALL)
     }
 
     #[test]
@@ -172,6 +207,19 @@ mod tests {
         for (values, expected) in table {
             assert_eq!(choice(values), *expected, "{values:?}");
         }
+    }
+
+    #[test]
+    fn what_is_not_on_offer_is_not_chosen() {
+        let choose = |value: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(ACCEPT, HeaderValue::from_static(value));
+            preferred(&headers, &[Format::Json])
+        };
+
+        assert_eq!(choose("text/plain, application/json;q=0.1"), Ok(Format::Json));
+        assert_eq!(choose("text/plain"), Err(NotChosen::NotAcceptable));
+        assert_eq!(choose("*/*"), Ok(Format::Json));
     }
 
     proptest! {

@@ -13,7 +13,10 @@ use actix_web::{
 };
 
 use super::{Edge, authenticate::Authenticated, context::Context, problem::Problem};
-use crate::quota::{Allowance, CallerQuota};
+use crate::{
+    metrics::Scope,
+    quota::{Allowance, CallerQuota},
+};
 
 const RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
@@ -39,6 +42,7 @@ pub(super) async fn count<B: MessageBody>(
         }
         Err(exhausted) => {
             let context = Context::known(&request);
+            edge.worker.broker().metrics().rejection(Scope::Caller);
             if let Some(suppressed) = edge.refusals_to_log.admit(edge.worker.broker().clock().monotonic()) {
                 tracing::info!(
                     request_id = context.request_id.as_str(),

@@ -8,33 +8,52 @@ use std::net::{IpAddr, SocketAddr};
 use actix_web::http::header::{FORWARDED, HeaderMap, HeaderName, X_FORWARDED_FOR};
 use ipnet::IpNet;
 
+/// Why a client's address is not known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("Forwarded and X-Forwarded-For must be readable up to the client's address, and agree where both are sent")]
+pub(super) struct Uncertain;
+
 /// The client's address. IPv4 in IPv6 clothes counts as IPv4, so that a policy needs one spelling.
-pub(super) fn client_ip(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
-    let mut client = peer.to_canonical();
-    if !is_trusted(client, trusted) {
-        return client;
+///
+/// # Errors
+///
+/// Where trusted proxies say two things, or nothing that can be read. Most of them write one of the two fields and pass the
+/// other on as the client sent it, so that either could be a lie; the proxy's own address would be one, too.
+pub(super) fn client_ip(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> Result<IpAddr, Uncertain> {
+    let peer = peer.to_canonical();
+    if !is_trusted(peer, trusted) {
+        return Ok(peer);
     }
-    // Each proxy appends the address that it saw, so the list is believed from its end.
-    for hop in hops(headers).into_iter().rev() {
-        let Some(address) = hop else { break };
-        client = address.to_canonical();
+    let forwarded = headers.contains_key(FORWARDED).then(|| elements(headers, FORWARDED).map(forwarded_for).collect());
+    let x_forwarded_for =
+        headers.contains_key(X_FORWARDED_FOR).then(|| elements(headers, X_FORWARDED_FOR).map(address).collect());
+    let said = [forwarded, x_forwarded_for].into_iter().flatten().map(|hops: Vec<_>| walk(peer, &hops, trusted));
+    let mut client = None;
+    for said in said {
+        let said = said.ok_or(Uncertain)?;
+        if client.is_some_and(|known| known != said) {
+            return Err(Uncertain);
+        }
+        client = Some(said);
+    }
+    Ok(client.unwrap_or(peer))
+}
+
+/// The first address, from the proxies' side, that is not one of theirs. Each proxy appends what it saw, so the list is
+/// believed from its end.
+fn walk(peer: IpAddr, hops: &[Option<IpAddr>], trusted: &[IpNet]) -> Option<IpAddr> {
+    let mut client = peer;
+    for hop in hops.iter().rev() {
+        client = (*hop)?.to_canonical();
         if !is_trusted(client, trusted) {
             break;
         }
     }
-    client
+    Some(client)
 }
 
 fn is_trusted(address: IpAddr, trusted: &[IpNet]) -> bool {
     trusted.iter().any(|network| network.contains(&address))
-}
-
-/// The addresses that the proxies saw, nearest last; `None` where one hid or garbled what it saw.
-fn hops(headers: &HeaderMap) -> Vec<Option<IpAddr>> {
-    if headers.contains_key(FORWARDED) {
-        return elements(headers, FORWARDED).map(forwarded_for).collect();
-    }
-    elements(headers, X_FORWARDED_FOR).map(address).collect()
 }
 
 fn elements(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
@@ -72,7 +91,7 @@ mod tests {
         for (name, value) in headers {
             map.append(HeaderName::from_static(name), HeaderValue::from_static(value));
         }
-        client_ip(peer.parse().unwrap(), &map, &trusted).to_string()
+        client_ip(peer.parse().unwrap(), &map, &trusted).map_or("uncertain".to_owned(), |address| address.to_string())
     }
 
     #[test]
@@ -91,11 +110,13 @@ mod tests {
             (&[("x-forwarded-for", "203.0.113.7"), ("x-forwarded-for", "192.0.2.1")], "192.0.2.1"),
             (&[("x-forwarded-for", "192.0.2.1:4711")], "192.0.2.1"),
             (&[("x-forwarded-for", "::ffff:192.0.2.1")], "192.0.2.1"),
-            (&[("x-forwarded-for", "192.0.2.1, nonsense")], "10.0.0.1"),
+            (&[("x-forwarded-for", "192.0.2.1, nonsense")], "uncertain"),
+            (&[("x-forwarded-for", "nonsense, 192.0.2.1")], "192.0.2.1"),
             (&[("forwarded", "for=\"[2001:db8::1]:4711\";proto=https, for=10.3.3.3")], "2001:db8::1"),
             (&[("forwarded", "For=192.0.2.1;by=10.0.0.1")], "192.0.2.1"),
-            (&[("forwarded", "for=unknown")], "10.0.0.1"),
-            (&[("forwarded", "for=192.0.2.1"), ("x-forwarded-for", "203.0.113.7")], "192.0.2.1"),
+            (&[("forwarded", "for=unknown")], "uncertain"),
+            (&[("forwarded", "for=192.0.2.1"), ("x-forwarded-for", "203.0.113.7")], "uncertain"),
+            (&[("forwarded", "for=192.0.2.1"), ("x-forwarded-for", "192.0.2.1")], "192.0.2.1"),
         ];
 
         for (headers, expected) in table {

@@ -9,7 +9,7 @@ use actix_web::{HttpResponse, Resource, http::header, web};
 use serde::Serialize;
 
 use super::{context::Context, problem::Problem};
-use crate::{broker::Broker, identity::Identity};
+use crate::{broker::Broker, domain::clock::unix_seconds, identity::Identity, metrics::Readings};
 
 /// What readiness depends on.
 pub struct Health {
@@ -24,6 +24,7 @@ struct Readiness<'a> {
     status: &'static str,
     draining: bool,
     audit: &'static str,
+    credentials: &'static str,
     issuers: Vec<Issuer<'a>>,
 }
 
@@ -67,7 +68,43 @@ pub(super) async fn only_get(context: Context) -> HttpResponse {
     Problem::method_not_allowed("GET, HEAD").respond(&context)
 }
 
-async fn alive() -> HttpResponse {
+/// `GET /metrics`: the text format of Prometheus.
+pub(super) fn metrics() -> Resource {
+    web::resource("/metrics")
+        .route(web::get().to(scrape))
+        .route(web::head().to(scrape))
+        .default_service(web::to(only_get))
+}
+
+async fn scrape(health: web::Data<Health>) -> HttpResponse {
+    let broker = &health.broker;
+    let issuers = health.identity.readiness();
+    let readings = Readings {
+        cache_bytes: broker.cached_bytes(),
+        queue_lengths: broker.queue_lengths(),
+        credentials_expiry: broker.credentials_expire_at().map(unix_seconds),
+        jwks_refreshes: issuers
+            .iter()
+            .map(|issuer| (&*issuer.name, issuer.refreshes_succeeded, issuer.refreshes_failed))
+            .collect(),
+    };
+    HttpResponse::Ok()
+        .insert_header((header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8"))
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .body(broker.metrics().render(&readings))
+}
+
+/// Whether the process runs
+///
+/// For load balancers. Nothing that it depends on is asked.
+#[utoipa::path(
+    get,
+    path = "/healthz",
+    operation_id = "is_alive",
+    tag = "About",
+    responses((status = 200, description = "it runs", content_type = "text/plain", body = String, example = json!("ok"))),
+)]
+pub(super) async fn alive() -> HttpResponse {
     HttpResponse::Ok()
         .insert_header((header::CONTENT_TYPE, "text/plain; charset=utf-8"))
         .insert_header((header::CACHE_CONTROL, "no-store"))
@@ -81,9 +118,10 @@ async fn ready(health: web::Data<Health>) -> HttpResponse {
     let audit_fails = health.broker.audit_is_failing();
     let has_keys = readiness.iter().any(|issuer| issuer.has_keys);
     let lacks_keys = readiness.iter().any(|issuer| !issuer.has_keys);
+    let have_expired = health.broker.credentials_have_expired();
     let (status, mut answer) = if draining || audit_fails || !has_keys {
         ("not_ready", HttpResponse::ServiceUnavailable())
-    } else if lacks_keys {
+    } else if lacks_keys || have_expired {
         ("degraded", HttpResponse::Ok())
     } else {
         ("ready", HttpResponse::Ok())
@@ -92,6 +130,7 @@ async fn ready(health: web::Data<Health>) -> HttpResponse {
         status,
         draining,
         audit: if audit_fails { "failing" } else { "ok" },
+        credentials: if have_expired { "expired" } else { "ok" },
         issuers: readiness
             .iter()
             .map(|issuer| Issuer { name: &issuer.name, keys: if issuer.has_keys { "ok" } else { "missing" } })

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use actix_web::{
     Error, HttpMessage as _,
-    body::MessageBody,
+    body::{EitherBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
     http::{
         ConnectionType,
@@ -16,36 +16,63 @@ use actix_web::{
 use super::{
     Edge,
     context::{Context, X_REQUEST_ID},
+    strict,
 };
+use crate::metrics::{Method, Route};
 
 const CONTENT_SECURITY_POLICY: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
 const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 const NO_REFERRER: HeaderValue = HeaderValue::from_static("no-referrer");
 
-/// Gives a request its id, and every answer that id and the headers that tell browsers to be careful.
+/// Gives a request its id, and every answer that id and the headers that tell browsers to be careful. Answers what is
+/// nobody's request: messages that are refused unread, and browsers that ask whether they may ask.
 ///
 /// # Errors
 ///
 /// Whatever the layers below return.
-pub async fn outermost(
+pub async fn outermost<B: MessageBody>(
     request: ServiceRequest,
-    next: Next<impl MessageBody>,
-) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    next: Next<B>,
+) -> Result<ServiceResponse<EitherBody<B>>, Error> {
+    let edge = request.app_data::<Rc<Edge>>().cloned();
+    let began = edge.as_ref().map(|edge| edge.worker.broker().clock().monotonic());
+    let route = Route::of(request.path());
+    let method = Method::of(request.method().as_str());
     let context = Context::of(request.headers());
     let request_id = HeaderValue::from_str(context.request_id.as_str());
-    let is_draining = request.app_data::<Rc<Edge>>().is_some_and(|edge| edge.health.is_draining());
-    request.extensions_mut().insert(context);
-    let mut answer = next.call(request).await?;
+    let origin = edge.as_ref().and_then(|edge| edge.cors.allowed(request.headers()));
+    let must_close = strict::has_body(&request) || edge.as_ref().is_some_and(|edge| edge.health.is_draining());
+
+    let early = strict::refuse(&request, &context).or_else(|| edge.as_ref()?.cors.preflight(&request));
+    let mut answer = match early {
+        Some(early) => request.into_response(early).map_into_right_body(),
+        None => {
+            request.extensions_mut().insert(context);
+            next.call(request).await?.map_into_left_body()
+        }
+    };
+
     let headers = answer.headers_mut();
     if let Ok(request_id) = request_id {
         headers.insert(X_REQUEST_ID, request_id);
     }
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, NOSNIFF);
-    headers.insert(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY);
     headers.insert(header::REFERRER_POLICY, NO_REFERRER);
-    if is_draining {
-        // Sends keep-alive clients to a replica that stays.
+    if !headers.contains_key(header::CONTENT_SECURITY_POLICY) {
+        headers.insert(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY);
+    }
+    if let Some(edge) = &edge {
+        edge.cors.grant(origin, headers);
+    }
+    if must_close {
+        // While draining it sends keep-alive clients to a replica that stays; and a body that nobody reads must not be
+        // taken for the next request.
         answer.response_mut().head_mut().set_connection_type(ConnectionType::Close);
+    }
+    if let (Some(edge), Some(began)) = (edge, began) {
+        let broker = edge.worker.broker();
+        let took = broker.clock().monotonic().saturating_duration_since(began);
+        broker.metrics().http.answered(route, method, answer.status().as_u16(), took);
     }
     Ok(answer)
 }

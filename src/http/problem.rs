@@ -12,11 +12,13 @@ use actix_web::{
     },
 };
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::context::Context;
 use crate::{
     audit::AuditError,
     broker::Failure,
+    domain::Action,
     identity::{Denial, challenge},
     tencent::error::{CallError, Class},
 };
@@ -36,7 +38,8 @@ struct Parts {
 }
 
 /// The closed set of error codes; each has one status and one title.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ToSchema)]
+#[schema(as = ProblemCode, rename_all = "snake_case")]
 pub(super) enum Code {
     InvalidRequest,
     Unauthenticated,
@@ -56,29 +59,74 @@ pub(super) enum Code {
     UpstreamTimeout,
 }
 
-/// What the upstream said, where it may be repeated.
-#[derive(Clone, Debug, Serialize)]
-struct Upstream {
+/// What the cloud said, as far as it may be repeated.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = UpstreamProblem)]
+pub(super) struct Upstream {
+    /// The vendor's code.
+    #[schema(example = "ResourceNotFound.InstanceNotExists")]
     code: String,
+    /// The vendor's message; left out where it could name keys or accounts.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     message: Option<String>,
+    /// The vendor's id of the call.
     request_id: String,
 }
 
-#[derive(Serialize)]
-struct Document<'a> {
+/// Why there is no other answer (RFC 9457).
+#[derive(Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(super) struct Document<'a> {
+    /// A URI reference that stands for the code.
     #[serde(rename = "type")]
+    #[schema(example = "/problems/forbidden")]
     kind: String,
     title: &'static str,
+    /// The status of the answer.
+    #[schema(minimum = 400, maximum = 599)]
     status: u16,
+    /// What is wrong with this request, for a person to read.
     detail: &'a str,
+    /// What is wrong, for a program to act on.
+    #[schema(value_type = Code)]
     code: &'static str,
+    /// The id of the request, which stands in `X-Request-Id`, in the log and in the audit too.
     request_id: &'a str,
+    /// What the cloud said, where it said something.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, value_type = Option<Upstream>)]
     upstream: Option<&'a Upstream>,
 }
 
+impl Document<'static> {
+    /// What an answer with this code looks like, for the documentation.
+    pub(super) fn example(code: Code) -> Self {
+        let (status, code, title) = code.parts();
+        Self {
+            kind: format!("/problems/{code}"),
+            title,
+            status: status.as_u16(),
+            detail: "a sentence on what is wrong with this request",
+            code,
+            request_id: "b5f4e5a1c0de4f0e9d3c7a7d7f2f9a10",
+            upstream: None,
+        }
+    }
+}
+
 impl Code {
+    /// The status that it comes with.
+    pub(super) fn status(self) -> StatusCode {
+        self.parts().0
+    }
+
+    /// The code as callers read it, and a title.
+    pub(super) fn texts(self) -> (&'static str, &'static str) {
+        let (_, code, title) = self.parts();
+        (code, title)
+    }
+
     fn parts(self) -> (StatusCode, &'static str, &'static str) {
         match self {
             Self::InvalidRequest => (StatusCode::BAD_REQUEST, "invalid_request", "The request is malformed"),
@@ -98,7 +146,7 @@ impl Code {
             }
             Self::BackupNotReady => (StatusCode::CONFLICT, "backup_not_ready", "The backup is not ready"),
             Self::CallerRateLimited => {
-                (StatusCode::TOO_MANY_REQUESTS, "caller_rate_limited", "The caller's own quota is exhausted")
+                (StatusCode::TOO_MANY_REQUESTS, "caller_rate_limited", "Too many requests from this caller")
             }
             Self::UpstreamRateLimited => {
                 (StatusCode::TOO_MANY_REQUESTS, "upstream_rate_limited", "The upstream's quota is exhausted")
@@ -138,8 +186,8 @@ impl Problem {
         problem
     }
 
-    pub(super) fn not_acceptable() -> Self {
-        Self::new(Code::NotAcceptable, "this route answers application/json and text/plain")
+    pub(super) fn not_acceptable(offer: &str) -> Self {
+        Self::new(Code::NotAcceptable, format!("this route answers {offer}"))
     }
 
     pub(super) fn caller_rate_limited(retry_after: Duration) -> Self {
@@ -194,23 +242,34 @@ impl From<AuditError> for Problem {
 
 impl From<&Denial> for Problem {
     fn from(denial: &Denial) -> Self {
-        if matches!(denial, Denial::KeysUnavailable) {
-            let detail = "the keys of the token's issuer have not been loaded yet";
-            return Self::new(Code::Unavailable, detail).retry_after(RETRY_SOON);
+        match denial {
+            Denial::NoToken | Denial::Refused(_) => {
+                let mut problem = Self::new(Code::Unauthenticated, denial.to_string());
+                problem.0.challenge = Some(challenge(*denial));
+                problem
+            }
+            Denial::KeysUnavailable => Self::new(Code::Unavailable, denial.to_string()).retry_after(RETRY_SOON),
+            Denial::TooManyFailures { retry_after } => {
+                let detail = "too many requests from this address carried no acceptable token, so this one was not \
+                              looked at; wait as long as Retry-After says";
+                Self::new(Code::CallerRateLimited, detail).retry_after(*retry_after)
+            }
         }
-        let mut problem = Self::new(Code::Unauthenticated, denial.to_string());
-        problem.0.challenge = Some(challenge(*denial));
-        problem
     }
 }
 
-impl From<&Failure> for Problem {
-    fn from(failure: &Failure) -> Self {
+impl Problem {
+    /// What came of a request for `action`.
+    pub(super) fn of(failure: &Failure, action: Action) -> Self {
         match failure {
             Failure::Forbidden => {
-                Self::new(Code::Forbidden, "the policy does not permit ReadBackupUrls on this instance")
+                Self::new(Code::Forbidden, format!("the policy does not permit {} on this instance", action.as_str()))
             }
             Failure::InstanceNotFound => Self::instance_not_found(),
+            Failure::NoNormalBackup => {
+                Self::new(Code::BackupNotFound, "the instance has no backup in status normal, so none is the latest")
+            }
+            Failure::NoSuchFile => Self::new(Code::BackupNotFound, "the backup has no such file in this network"),
             Failure::QuotaExhausted(refusal) => {
                 let detail = "the upstream's quota cannot serve this call in time; wait as long as Retry-After says";
                 Self::new(Code::UpstreamRateLimited, detail).retry_after(refusal.retry_after)
@@ -235,6 +294,9 @@ impl Problem {
             CallError::Refused { class, .. } => Self::refused(*class),
             CallError::CircuitOpen(open) => {
                 Self::new(Code::Unavailable, open.to_string()).retry_after(open.retry_after)
+            }
+            CallError::CredentialsExpired => {
+                Self::new(Code::UpstreamDenied, format!("{error}; this is the operator's to mend; it has been logged"))
             }
             broken => Self::new(Code::UpstreamError, format!("the call to the upstream failed: {broken}")),
         };
@@ -276,6 +338,17 @@ fn upstream_said(error: &CallError) -> Option<Upstream> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_documented_codes_are_those_that_are_sent() {
+        let schema = serde_json::to_value(<Code as utoipa::PartialSchema>::schema()).unwrap();
+        let documented: Vec<_> = schema["enum"].as_array().unwrap().iter().map(|code| code.as_str().unwrap()).collect();
+
+        // A unit variant becomes its number in the order of the list.
+        for code in [Code::InvalidRequest, Code::CallerRateLimited, Code::UpstreamDenied, Code::UpstreamTimeout] {
+            assert_eq!(documented[code as usize], code.texts().0);
+        }
+    }
 
     #[test]
     fn retry_after_rounds_up_and_is_never_zero() {

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::accept::Format;
 use crate::{
@@ -10,24 +11,41 @@ use crate::{
     tencent::wire::BackupFile,
 };
 
-#[derive(Serialize)]
-struct Body<'a> {
+/// The download URLs of one backup.
+#[derive(Serialize, ToSchema)]
+#[schema(as = BackupUrls)]
+pub(super) struct Body<'a> {
     instance_id: &'a str,
+    /// The real id, also where `latest` was asked for.
     backup_id: &'a str,
     region: &'a str,
+    /// In the vendor's order: one for each shard.
     files: Vec<File<'a>>,
+    /// The earliest end of validity among all URLs of this backup, those that are left out included.
+    #[schema(value_type = String, format = DateTime)]
     expires_at: String,
+    /// When the vendor gave them.
+    #[schema(value_type = String, format = DateTime)]
     fetched_at: String,
+    /// The vendor's id of that call, which its support asks for.
     upstream_request_id: &'a str,
 }
 
-#[derive(Serialize)]
+/// One file of a backup. Its URLs are bearer secrets: whoever holds one can download the file until it expires.
+#[derive(Serialize, ToSchema)]
+#[schema(as = BackupFile)]
 struct File<'a> {
     name: &'a str,
+    /// `null` where the vendor does not say.
+    #[schema(required = true, minimum = 0)]
     size_bytes: Option<u64>,
+    /// The address on the public internet.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     download_url: Option<&'a str>,
+    /// The address inside the vendor's network.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     inner_download_url: Option<&'a str>,
 }
 

@@ -42,7 +42,9 @@ pub fn challenge(denial: Denial) -> String {
             let description = reason.description();
             format!(r#"Bearer realm="{REALM}", error="invalid_token", error_description="{description}""#)
         }
-        Denial::NoToken | Denial::KeysUnavailable => format!(r#"Bearer realm="{REALM}""#),
+        Denial::NoToken | Denial::KeysUnavailable | Denial::TooManyFailures { .. } => {
+            format!(r#"Bearer realm="{REALM}""#)
+        }
     }
 }
 

@@ -1,14 +1,18 @@
 //! An issuer's keys: from a JWK set to keys that can verify a signature.
 //!
 //! Pure. A key that is unknown, unsuitable or weak is left out with a reason for the operator's log; it never lends
-//! its name to another algorithm, and a symmetric key never comes from a key set at all (RFC 8725 section 3.1).
+//! its name to another algorithm, and a symmetric key never comes from a key set: it is the whole of an issuer's keys,
+//! from a file of its own, or not there at all (RFC 8725 section 3.1).
 
 mod ed25519;
 mod jwk;
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use hmac::{Hmac, KeyInit as _, Mac as _};
 use jsonwebtoken::{DecodingKey, crypto};
+use secrecy::{ExposeSecret as _, SecretSlice};
 use sha2::{Digest, Sha256};
 
 pub use jwk::Unusable;
@@ -23,22 +27,30 @@ use super::{
 pub const MAX_KEY_SET_BYTES: usize = 256 * 1024;
 const MAX_KEYS: usize = 100;
 
-/// The usable keys of a JWK set; at least one.
-#[derive(Debug)]
+/// RFC 7518 section 3.2 asks for a key at least as long as the hash.
+const MIN_SECRET_BYTES: usize = 32;
+/// A longer secret is a file that was meant for something else.
+pub const MAX_SECRET_BYTES: usize = 4096;
+
+/// The usable keys of a JWK set, or the one secret of an issuer; at least one.
 pub struct KeySet {
     keys: Vec<Key>,
     skipped: Vec<Skipped>,
     fingerprint: [u8; 32],
 }
 
-/// A public key and what it may be used for.
-#[derive(Debug)]
+/// A key and what it may be used for.
 pub struct Key {
     kid: Option<Arc<str>>,
     kind: Kind,
     /// The one algorithm that the issuer reserves the key for.
     algorithm: Option<Algorithm>,
-    key: DecodingKey,
+    material: Material,
+}
+
+enum Material {
+    Public(DecodingKey),
+    Secret(SecretSlice<u8>),
 }
 
 /// A key that was left out of the set.
@@ -65,6 +77,9 @@ pub enum KeySetError {
     /// No keys, or none that can be used.
     #[error("the key set holds no usable key")]
     NoUsableKey,
+    /// A secret that is shorter than its hash, or longer than secrets are.
+    #[error("the secret is not {MIN_SECRET_BYTES} to {MAX_SECRET_BYTES} bytes long")]
+    SecretLength,
 }
 
 /// The families of keys, each with its own algorithms.
@@ -74,9 +89,26 @@ enum Kind {
     P256,
     P384,
     Ed25519,
+    Secret,
 }
 
 impl KeySet {
+    /// The set of an issuer that signs with HS256 and one secret, 32 to 4096 bytes. It has no name: whatever `kid` a
+    /// token carries, there is one key that it can mean.
+    ///
+    /// # Errors
+    ///
+    /// [`KeySetError::SecretLength`].
+    pub fn of_secret(secret: SecretSlice<u8>) -> Result<Self, KeySetError> {
+        let bytes = secret.expose_secret();
+        if !(MIN_SECRET_BYTES..=MAX_SECRET_BYTES).contains(&bytes.len()) {
+            return Err(KeySetError::SecretLength);
+        }
+        let fingerprint = Sha256::digest(bytes).into();
+        let key = Key { kid: None, kind: Kind::Secret, algorithm: None, material: Material::Secret(secret) };
+        Ok(Self { keys: vec![key], skipped: Vec::new(), fingerprint })
+    }
+
     /// Reads a JWK set (RFC 7517 section 5), at most 256 KiB and a hundred keys.
     pub fn parse(document: &[u8]) -> Result<Self, KeySetError> {
         if document.len() > MAX_KEY_SET_BYTES {
@@ -105,7 +137,7 @@ impl KeySet {
 
     /// The key that a token means: the one that `kid` names, or without `kid` the only one that fits.
     pub fn find(&self, kid: Option<&str>, algorithm: Algorithm) -> Result<&Key, Reason> {
-        let Some(kid) = kid else {
+        let Some(kid) = kid.filter(|_| !self.is_secret()) else {
             let mut fitting = self.keys.iter().filter(|key| key.fits(algorithm));
             return match (fitting.next(), fitting.next()) {
                 (Some(key), None) => Ok(key),
@@ -127,6 +159,10 @@ impl KeySet {
     pub fn has(&self, kid: &str) -> bool {
         let mut named = self.keys.iter().map(|key| &key.kid).chain(self.skipped.iter().map(|key| &key.kid));
         named.any(|name| name.as_deref() == Some(kid))
+    }
+
+    fn is_secret(&self) -> bool {
+        self.keys.iter().any(|key| key.kind == Kind::Secret)
     }
 
     /// How many keys can be used.
@@ -158,7 +194,36 @@ impl Key {
 
     /// Whether `signature`, base64url, is this key's over `message`.
     pub(super) fn verifies(&self, algorithm: Algorithm, message: &[u8], signature: &str) -> bool {
-        self.fits(algorithm) && crypto::verify(signature, message, &self.key, algorithm.into()).unwrap_or(false)
+        self.fits(algorithm)
+            && match &self.material {
+                Material::Public(key) => crypto::verify(signature, message, key, algorithm.into()).unwrap_or(false),
+                Material::Secret(secret) => is_mac(secret.expose_secret(), message, signature),
+            }
+    }
+}
+
+/// Compares in constant time.
+fn is_mac(secret: &[u8], message: &[u8], signature: &str) -> bool {
+    let Ok(signature) = URL_SAFE_NO_PAD.decode(signature) else { return false };
+    let mac = Hmac::<Sha256>::new_from_slice(secret).map(|mac| mac.chain_update(message));
+    mac.is_ok_and(|mac| mac.verify_slice(&signature).is_ok())
+}
+
+/// Nothing of the keys themselves, and no fingerprint: that of a poor secret could be guessed from.
+impl fmt::Debug for KeySet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeySet").field("keys", &self.keys).field("skipped", &self.skipped).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { kid, kind, algorithm, material: _ } = self;
+        f.debug_struct("Key")
+            .field("kid", kid)
+            .field("kind", kind)
+            .field("algorithm", algorithm)
+            .finish_non_exhaustive()
     }
 }
 
@@ -171,6 +236,7 @@ impl Kind {
             Self::P256 => algorithm == Es256,
             Self::P384 => algorithm == Es384,
             Self::Ed25519 => algorithm == EdDsa,
+            Self::Secret => algorithm == Algorithm::Hs256,
         }
     }
 }
@@ -178,6 +244,7 @@ impl Kind {
 impl From<Algorithm> for jsonwebtoken::Algorithm {
     fn from(algorithm: Algorithm) -> Self {
         match algorithm {
+            Algorithm::Hs256 => Self::HS256,
             Algorithm::Rs256 => Self::RS256,
             Algorithm::Rs384 => Self::RS384,
             Algorithm::Rs512 => Self::RS512,

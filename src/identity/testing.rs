@@ -1,6 +1,7 @@
 //! Keys, key sets and tokens for the tests of this room: real signatures, over whatever a test wants signed.
 
 use std::{
+    num::NonZeroU32,
     sync::{Arc, LazyLock},
     time::{Duration, SystemTime},
 };
@@ -17,11 +18,18 @@ use aws_lc_rs::{
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
-use super::{Algorithm, IssuerSettings, KeySource, key_set::KeySet, token::Rules};
-use crate::domain::clock::from_unix_seconds;
+use super::{
+    Algorithm, FailureLimits, IssuerSettings, KeySetUrl, KeySource, Settings, VerifiedToken,
+    key_set::KeySet,
+    token::{Rules, Times},
+};
+use crate::domain::{Caller, clock::from_unix_seconds};
 
 pub(super) const NOW: u64 = 1_764_000_000;
 pub(super) const ISSUER: &str = "https://sso.example.internal";
+
+/// The secret of an issuer that signs with HS256.
+pub(super) const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef";
 
 /// A key pair under a key id.
 pub(super) struct SigningKey {
@@ -174,8 +182,45 @@ pub(super) fn issuer() -> IssuerSettings {
         issuer: ISSUER.to_owned(),
         audiences: vec!["redis-backup-gateway".to_owned(), "backup-cli".to_owned()],
         algorithms: vec![Rs256, Ps256, Es256, Es384, EdDsa],
-        keys: KeySource::Url("https://sso.example.internal/jwks".to_owned()),
+        keys: KeySource::Url(KeySetUrl::try_from("https://sso.example.internal/jwks").unwrap()),
+        ca_file: None,
+        bearer_token_file: None,
         groups_claim: vec!["groups".to_owned()],
+    }
+}
+
+/// Settings with these issuers, and times that no test waits for.
+pub(super) fn settings(issuers: Vec<IssuerSettings>) -> Settings {
+    Settings {
+        leeway: rules().leeway,
+        max_token_life: rules().max_token_life,
+        jwks_refresh: Duration::from_secs(300),
+        jwks_cooldown: Duration::from_secs(10),
+        jwks_max_stale: Duration::from_secs(86_400),
+        revoked_file: None,
+        failed_auth: FailureLimits {
+            requests_per_second: NonZeroU32::new(50).unwrap(),
+            burst: NonZeroU32::new(200).unwrap(),
+        },
+        issuers,
+    }
+}
+
+/// What was verified of a token with these in it.
+pub(super) fn verified(subject: &str, jti: &str, kid: &str) -> VerifiedToken {
+    VerifiedToken {
+        caller: Arc::new(Caller {
+            issuer: "sso".into(),
+            prefix: "".into(),
+            subject: subject.into(),
+            groups: Vec::new(),
+            email: None,
+            scopes: Vec::new(),
+            client: None,
+        }),
+        times: Times { expires_at: now() + Duration::from_secs(600), not_before: None, issued_at: Some(now()) },
+        jti: Some(jti.into()),
+        kid: Some(kid.into()),
     }
 }
 
@@ -199,6 +244,20 @@ pub(super) fn document(keys: &[Value]) -> Vec<u8> {
 
 pub(super) fn key_set(keys: &[Value]) -> Arc<KeySet> {
     Arc::new(KeySet::parse(&document(keys)).unwrap())
+}
+
+/// HMAC with SHA-256.
+pub(super) fn hmac(secret: &[u8], message: &[u8]) -> Vec<u8> {
+    use hmac::{Hmac, KeyInit, Mac};
+    let mut mac = Hmac::<sha2::Sha256>::new_from_slice(secret).unwrap();
+    mac.update(message);
+    mac.finalize().into_bytes().to_vec()
+}
+
+/// A token of these two texts, signed with a secret.
+pub(super) fn hs256_token_of(secret: &[u8], header: &str, claims: &str) -> String {
+    let signed = format!("{}.{}", b64(header.as_bytes()), b64(claims.as_bytes()));
+    format!("{signed}.{}", b64(&hmac(secret, signed.as_bytes())))
 }
 
 pub(super) fn b64(bytes: &[u8]) -> String {

@@ -6,6 +6,7 @@
 mod claims;
 mod header;
 mod reason;
+mod times;
 
 #[cfg(test)]
 mod tests;
@@ -19,6 +20,7 @@ use std::{
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
 pub use reason::Reason;
+pub use times::Times;
 
 use self::header::Header;
 use crate::{
@@ -45,12 +47,10 @@ pub struct Rules {
 /// A token that was accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifiedToken {
-    /// Who calls.
-    pub caller: Caller,
-    /// `exp`, without leeway.
-    pub expires_at: SystemTime,
-    /// `nbf`, without leeway.
-    pub not_before: Option<SystemTime>,
+    /// Who calls. Shared, so that what others remember of a token can go by its address.
+    pub caller: Arc<Caller>,
+    /// From when until when it counts.
+    pub times: Times,
     /// The token's own id, by which it can be revoked.
     pub jti: Option<Arc<str>>,
     /// The id that the key set gives the key that signed it, by which its key can be revoked.

@@ -4,10 +4,14 @@ use std::{
     cell::{Cell, RefCell},
     collections::VecDeque,
     future::{pending, poll_fn},
+    io::{Read, Write},
     net::SocketAddr,
     rc::Rc,
+    sync::Arc,
     task::{Poll, Waker},
 };
+
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -145,4 +149,36 @@ async fn read_request(stream: &mut TcpStream) -> Option<Vec<u8>> {
             return Some(request);
         }
     }
+}
+
+/// A TLS server with the certificate of `tests/vectors/tls` that answers one request with `body`; it returns the ALPN
+/// protocol that was agreed on, of `h2` and `http/1.1`, or nothing where the client went away.
+pub(crate) fn tls_server(body: Vec<u8>) -> (u16, std::thread::JoinHandle<Option<Vec<u8>>>) {
+    let certificate = include_bytes!("../../tests/vectors/tls/server.pem");
+    let key = include_bytes!("../../tests/vectors/tls/server.key");
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(
+            vec![CertificateDer::from_pem_slice(certificate).unwrap()],
+            PrivateKeyDer::from_pem_slice(key).unwrap(),
+        )
+        .unwrap();
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let serving = std::thread::spawn(move || {
+        let (stream, _) = listener.accept().unwrap();
+        let session = rustls::ServerConnection::new(Arc::new(config)).unwrap();
+        let mut stream = rustls::StreamOwned::new(session, stream);
+        let mut request = [0; 4096];
+        // A client that does not trust the certificate ends the handshake here.
+        let read = stream.read(&mut request).ok()?;
+        assert!(request[..read].starts_with(b"GET /"));
+        stream.write_all(&ok(std::str::from_utf8(&body).unwrap())).unwrap();
+        stream.conn.alpn_protocol().map(<[u8]>::to_vec)
+    });
+    (port, serving)
 }

@@ -1,10 +1,7 @@
-use std::{
-    io::{Read, Write},
-    net::TcpListener,
-};
+use std::net::TcpListener;
 
 use super::{
-    test_peer::{Peer, Reply, ok, on_worker},
+    test_peer::{Peer, Reply, ok, on_worker, tls_server},
     *,
 };
 
@@ -162,42 +159,10 @@ fn a_body_that_ends_with_its_connection_is_read_for_http_1_0_and_refused_for_1_1
     });
 }
 
-/// A TLS server with the certificate of `tests/vectors/tls` that answers one request; it returns the ALPN protocol that
-/// was agreed on, of `h2` and `http/1.1`.
-fn tls_server() -> (u16, std::thread::JoinHandle<Option<Vec<u8>>>) {
-    let certificate = include_bytes!("../../tests/vectors/tls/server.pem");
-    let key = include_bytes!("../../tests/vectors/tls/server.key");
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(
-            vec![CertificateDer::from_pem_slice(certificate).unwrap()],
-            rustls::pki_types::PrivateKeyDer::from_pem_slice(key).unwrap(),
-        )
-        .unwrap();
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let serving = std::thread::spawn(move || {
-        let (stream, _) = listener.accept().unwrap();
-        let session = rustls::ServerConnection::new(Arc::new(config)).unwrap();
-        let mut stream = rustls::StreamOwned::new(session, stream);
-        let mut request = [0; 4096];
-        // A client that does not trust the certificate ends the handshake here.
-        let read = stream.read(&mut request).ok()?;
-        assert!(request[..read].starts_with(b"GET / HTTP/1.1\r\n"));
-        stream.write_all(&ok("secured")).unwrap();
-        stream.conn.alpn_protocol().map(<[u8]>::to_vec)
-    });
-    (port, serving)
-}
-
 #[test]
 fn a_server_of_the_operators_authority_is_trusted_and_http_1_1_is_agreed_on() {
     let roots = TlsRoots::load(Some(Path::new("tests/vectors/tls/ca.pem"))).unwrap();
-    let (port, serving) = tls_server();
+    let (port, serving) = tls_server(b"secured".to_vec());
 
     let body = on_worker(async {
         let client = client(&roots, SECOND, SECOND);
@@ -211,7 +176,7 @@ fn a_server_of_the_operators_authority_is_trusted_and_http_1_1_is_agreed_on() {
 
 #[test]
 fn a_server_of_an_unknown_authority_is_refused() {
-    let (port, serving) = tls_server();
+    let (port, serving) = tls_server(b"secured".to_vec());
 
     let outcome = on_worker(async { plain().get(format!("https://127.0.0.1:{port}")).send().await.map(|_| ()) });
 

@@ -6,7 +6,7 @@
 use std::{
     collections::{HashMap, HashSet},
     net::IpAddr,
-    sync::LazyLock,
+    sync::{Arc, LazyLock, OnceLock},
 };
 
 use cedar_policy::{
@@ -19,16 +19,47 @@ use crate::domain::{Action, Caller, InstanceId, Region};
 /// A caller as a Cedar principal: `User::"<prefix><sub>"` in `Group::"<prefix><group>"`, with its attributes.
 ///
 /// It depends on the caller alone, so it can be made once and asked about for a thousand instances, and outlives a
-/// reload of the policies.
+/// reload of the policies. What it costs is paid with the first question, for most callers' answers are remembered.
 #[derive(Clone, Debug)]
-pub struct Principal {
+pub struct Principal(Arc<Unasked>);
+
+#[derive(Debug)]
+struct Unasked {
+    caller: Arc<Caller>,
+    entity: OnceLock<User>,
+}
+
+/// The caller as an entity, with nobody beside it.
+#[derive(Debug)]
+struct User {
     uid: EntityUid,
     alone: Entities,
 }
 
 impl Principal {
     /// The principal of a caller.
-    pub fn new(caller: &Caller) -> Self {
+    pub fn new(caller: &Arc<Caller>) -> Self {
+        Self(Arc::new(Unasked { caller: Arc::clone(caller), entity: OnceLock::new() }))
+    }
+
+    /// The id in policies.
+    pub(super) fn uid(&self) -> &EntityUid {
+        &self.user().uid
+    }
+
+    /// Whether a policy that says `principal in` this speaks of it.
+    pub(super) fn is_in(&self, group: &EntityUid) -> bool {
+        let User { uid, alone } = self.user();
+        uid == group || alone.is_ancestor_of(group, uid)
+    }
+
+    fn user(&self) -> &User {
+        self.0.entity.get_or_init(|| User::new(&self.0.caller))
+    }
+}
+
+impl User {
+    fn new(caller: &Caller) -> Self {
         let named = |kind: &EntityTypeName, name: &str| entity_uid(kind, format!("{}{name}", caller.prefix));
         let uid = named(&WORDS.user, &caller.subject);
         let groups: HashSet<_> = caller.groups.iter().map(|group| named(&WORDS.group, group)).collect();
@@ -44,10 +75,30 @@ impl Principal {
     }
 }
 
+/// The id of an action in policies.
+pub(super) fn action_uid(action: Action) -> &'static EntityUid {
+    WORDS.action(action)
+}
+
+/// The id of a region in policies.
+pub(super) fn region_uid(region: &Region) -> EntityUid {
+    entity_uid(&WORDS.region, region.as_str())
+}
+
+/// The type of regions in policies.
+pub(super) fn region_type() -> &'static EntityTypeName {
+    &WORDS.region
+}
+
+/// The type of instances in policies.
+pub(super) fn instance_type() -> &'static EntityTypeName {
+    &WORDS.instance
+}
+
 /// The question in Cedar's terms.
 pub(super) fn request(request: &Request<'_>) -> Question {
     Question::new(
-        request.principal.uid.clone(),
+        request.principal.user().uid.clone(),
         WORDS.action(request.action).clone(),
         entity_uid(&WORDS.instance, request.instance.as_str()),
         context(request),
@@ -62,6 +113,7 @@ pub(super) fn store(request: &Request<'_>) -> Entities {
     let instance = instance(request.instance, request.region);
     request
         .principal
+        .user()
         .alone
         .clone()
         .add_entities([instance], None)
@@ -69,8 +121,7 @@ pub(super) fn store(request: &Request<'_>) -> Entities {
 }
 
 fn instance(id: &InstanceId, region: &Region) -> Entity {
-    let region = entity_uid(&WORDS.region, region.as_str());
-    Entity::new_no_attrs(entity_uid(&WORDS.instance, id.as_str()), HashSet::from([region]))
+    Entity::new_no_attrs(entity_uid(&WORDS.instance, id.as_str()), HashSet::from([region_uid(region)]))
 }
 
 fn context(request: &Request<'_>) -> Context {
@@ -151,7 +202,7 @@ mod tests {
         let (schema, region) = (schema(), region("ap-chengdu"));
 
         for caller in [full, caller("alice", &[])] {
-            let principal = Principal::new(&caller);
+            let principal = principal_of(&caller);
             for action in Action::ALL {
                 let ask = Request { action, region: &region, ..question(&principal) };
                 let entities = store(&ask);
@@ -177,16 +228,17 @@ mod tests {
     fn a_principal_carries_the_issuers_prefix_in_its_name_and_in_its_groups() {
         let caller = Caller { prefix: "k8s:".into(), ..caller("alice", &["dba", "dba"]) };
 
-        let principal = Principal::new(&caller);
+        let principal = principal_of(&caller);
 
-        assert_eq!(principal.uid.to_string(), r#"User::"k8s:alice""#);
-        let groups: Vec<_> = principal.alone.ancestors(&principal.uid).unwrap().map(ToString::to_string).collect();
+        assert_eq!(principal.user().uid.to_string(), r#"User::"k8s:alice""#);
+        let groups: Vec<_> =
+            principal.user().alone.ancestors(&principal.user().uid).unwrap().map(ToString::to_string).collect();
         assert_eq!(groups, [r#"Group::"k8s:dba""#]);
     }
 
     #[test]
     fn the_network_is_told_only_where_addresses_are_handed_out() {
-        let principal = Principal::new(&caller("alice", &[]));
+        let principal = principal_of(&caller("alice", &[]));
 
         for action in Action::ALL {
             let asked = request(&Request { action, ..question(&principal) });
@@ -200,7 +252,7 @@ mod tests {
     proptest! {
         #[test]
         fn every_address_is_one_that_cedar_can_read(bits in any::<u128>(), shift in 0_u32..128) {
-            let principal = Principal::new(&caller("alice", &[]));
+            let principal = principal_of(&caller("alice", &[]));
             for address in [IpAddr::from((bits >> shift).to_be_bytes()), IpAddr::from((bits as u32).to_be_bytes())] {
                 let context = context(&Request { client_ip: address, ..question(&principal) });
                 prop_assert!(matches!(context.get("client_ip"), Some(EvalResult::ExtensionValue(_))));
@@ -210,8 +262,8 @@ mod tests {
         #[test]
         fn any_text_is_a_name_that_comes_back_as_written(prefix in ".{0,8}", subject in ".{0,32}") {
             let caller = Caller { prefix: prefix.as_str().into(), ..caller(&subject, &[]) };
-            let principal = Principal::new(&caller);
-            prop_assert_eq!(principal.uid.id().unescaped(), format!("{prefix}{subject}"));
+            let principal = principal_of(&caller);
+            prop_assert_eq!(principal.user().uid.id().unescaped(), format!("{prefix}{subject}"));
         }
     }
 }

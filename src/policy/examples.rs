@@ -2,7 +2,7 @@
 
 use std::{fs, path::PathBuf};
 
-use super::{Decision, Policies, Principal, Request, fixtures::*};
+use super::{Decision, Policies, Request, fixtures::*};
 use crate::domain::{Action, Network};
 
 const ORDERS: (&str, &str) = ("crs-4y9t57vt", "ap-chengdu");
@@ -90,7 +90,7 @@ fn the_shipped_policies_do_what_their_comments_say() {
     let policies = shipped();
 
     for (subject, groups, action, (id, place), network, reason, answer) in ROWS {
-        let (principal, instance, region) = (Principal::new(&caller(subject, groups)), instance(id), region(place));
+        let (principal, instance, region) = (principal_of(&caller(subject, groups)), instance(id), region(place));
 
         let decision = policies.decide(&Request {
             action: *action,

@@ -1,6 +1,10 @@
 //! Callers, questions and policies for the tests of this room.
 
-use std::{net::Ipv4Addr, path::Path, sync::LazyLock};
+use std::{
+    net::Ipv4Addr,
+    path::Path,
+    sync::{Arc, LazyLock},
+};
 
 use super::{Policies, PolicyErrors, Principal, Request, folder::SourceFile};
 use crate::domain::{Action, Caller, InstanceId, Network, Region};
@@ -27,6 +31,10 @@ pub(super) fn caller(subject: &str, groups: &[&str]) -> Caller {
         scopes: Vec::new(),
         client: None,
     }
+}
+
+pub(super) fn principal_of(caller: &Caller) -> Principal {
+    Principal::new(&Arc::new(caller.clone()))
 }
 
 /// May they read the backups of the orders database in Chengdu, both addresses, from 192.0.2.1, for no reason?

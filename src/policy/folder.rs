@@ -9,6 +9,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use sha2::{Digest as _, Sha256};
+
 use super::{
     PolicyError, Position,
     compile::{ID_GRAMMAR, is_id},
@@ -54,6 +56,22 @@ pub(super) fn read(dir: &Path, errors: &mut Vec<PolicyError>) -> Vec<SourceFile>
         }
     }
     files
+}
+
+/// A digest of all that [`read`] finds, what it cannot read included.
+pub(super) fn fingerprint(dir: &Path) -> [u8; 32] {
+    let mut errors = Vec::new();
+    let files = read(dir, &mut errors);
+    let mut digest = Sha256::new();
+    let files = files.into_iter().map(|file| [file.stem, file.text]);
+    for parts in files.chain(errors.iter().map(|error| [String::new(), error.to_string()])) {
+        for part in parts {
+            // The length stands before the text, so that no two folders read the same.
+            digest.update((part.len() as u64).to_be_bytes());
+            digest.update(part);
+        }
+    }
+    digest.finalize().into()
 }
 
 /// The names that end in `.cedar`, sorted. Hidden ones are left out: editors keep their locks there, and Kubernetes the
@@ -141,6 +159,30 @@ mod tests {
 
         assert_eq!(files.len(), 1);
         assert_eq!(files[0].text, "// text");
+    }
+
+    #[test]
+    fn a_fingerprint_changes_with_names_texts_and_errors_and_with_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| {
+            fs::write(dir.path().join(name), text).unwrap();
+            fingerprint(dir.path())
+        };
+        let mut seen =
+            vec![fingerprint(dir.path()), write("a.cedar", ""), write("a.cedar", "b"), write("ab.cedar", "")];
+        fs::rename(dir.path().join("ab.cedar"), dir.path().join("b.cedar")).unwrap();
+        seen.push(fingerprint(dir.path()));
+        seen.push(write("two words.cedar", ""));
+        seen.push(fingerprint(&dir.path().join("nowhere")));
+        let count = seen.len();
+        let before = write("a.cedar", "b");
+
+        let after = write("notes.txt", "not a policy");
+
+        assert_eq!(before, after);
+        seen.sort_unstable();
+        seen.dedup();
+        assert_eq!(seen.len(), count);
     }
 
     #[test]

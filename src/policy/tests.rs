@@ -15,5 +15,5 @@ fn ids(ids: &[&str]) -> Vec<Arc<str>> {
 
 /// Whether this caller may read both addresses of the orders database's backups.
 fn allows(policies: &Policies, caller: &Caller) -> bool {
-    policies.decide(&question(&Principal::new(caller))).allowed
+    policies.decide(&question(&principal_of(caller))).allowed
 }

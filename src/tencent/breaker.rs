@@ -24,6 +24,15 @@ const WAIT_FOR_PROBE: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug)]
 pub struct Breaker {
     state: State,
+    /// Counts the changes of state, so that a call is known by the state that let it through.
+    era: u64,
+}
+
+/// A call that was let through.
+#[derive(Debug)]
+#[must_use = "the breaker learns from what became of the call"]
+pub struct Pass {
+    era: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -46,7 +55,7 @@ pub struct CircuitOpen {
 
 impl Default for Breaker {
     fn default() -> Self {
-        Self { state: State::Closed { failures_in_a_row: 0 } }
+        Self { state: State::Closed { failures_in_a_row: 0 }, era: 0 }
     }
 }
 
@@ -72,33 +81,47 @@ impl Breaker {
     /// # Errors
     ///
     /// When the circuit is open, or another call is the probe.
-    pub fn enter(&mut self, now: Instant) -> Result<(), CircuitOpen> {
+    pub fn enter(&mut self, now: Instant) -> Result<Pass, CircuitOpen> {
         self.check(now)?;
         if let State::Open { pause, .. } | State::Probing { pause, .. } = self.state {
-            self.state = State::Probing { since: now, pause };
+            self.change(State::Probing { since: now, pause });
         }
-        Ok(())
+        Ok(Pass { era: self.era })
     }
 
     /// The upstream answered, if only to refuse.
-    pub fn answered(&mut self) {
-        self.state = State::Closed { failures_in_a_row: 0 };
+    ///
+    /// A call that left before the state last changed says nothing of the state that there is: only the probe closes an
+    /// open circuit.
+    pub fn answered(&mut self, pass: &Pass) {
+        if pass.era != self.era {
+            return;
+        }
+        match &mut self.state {
+            State::Closed { failures_in_a_row } => *failures_in_a_row = 0,
+            State::Open { .. } | State::Probing { .. } => self.change(State::Closed { failures_in_a_row: 0 }),
+        }
     }
 
-    /// The upstream did not answer, or with a 5xx, at `now`.
-    pub fn failed(&mut self, now: Instant) {
-        self.state = match self.state {
-            State::Closed { failures_in_a_row } if failures_in_a_row + 1 < FAILURES_TO_OPEN => {
-                State::Closed { failures_in_a_row: failures_in_a_row + 1 }
-            }
-            State::Closed { .. } => State::Open { until: now + FIRST_PAUSE, pause: FIRST_PAUSE },
-            // A call that left before the circuit opened says nothing new.
-            State::Open { until, pause } => State::Open { until, pause },
+    /// The upstream did not answer, or with a 5xx, by `now`. For a call that left earlier see [`answered`](Self::answered).
+    pub fn failed(&mut self, pass: &Pass, now: Instant) {
+        if pass.era != self.era {
+            return;
+        }
+        match &mut self.state {
+            State::Closed { failures_in_a_row } if *failures_in_a_row + 1 < FAILURES_TO_OPEN => *failures_in_a_row += 1,
+            State::Closed { .. } => self.change(State::Open { until: now + FIRST_PAUSE, pause: FIRST_PAUSE }),
+            State::Open { .. } => {}
             State::Probing { pause, .. } => {
-                let pause = (pause * 2).min(LONGEST_PAUSE);
-                State::Open { until: now + pause, pause }
+                let pause = (*pause * 2).min(LONGEST_PAUSE);
+                self.change(State::Open { until: now + pause, pause });
             }
-        };
+        }
+    }
+
+    fn change(&mut self, state: State) {
+        self.state = state;
+        self.era += 1;
     }
 
     /// Whether calls are being refused or probed at present.
@@ -115,10 +138,14 @@ mod tests {
     fn opened(clock: &Clock) -> Breaker {
         let mut breaker = Breaker::default();
         for _ in 0..FAILURES_TO_OPEN {
-            breaker.enter(clock.monotonic()).unwrap();
-            breaker.failed(clock.monotonic());
+            fail(&mut breaker, clock);
         }
         breaker
+    }
+
+    fn fail(breaker: &mut Breaker, clock: &Clock) {
+        let pass = breaker.enter(clock.monotonic()).unwrap();
+        breaker.failed(&pass, clock.monotonic());
     }
 
     fn clock() -> Clock {
@@ -131,9 +158,10 @@ mod tests {
         let mut breaker = Breaker::default();
         for _ in 0..3 {
             for _ in 1..FAILURES_TO_OPEN {
-                breaker.failed(clock.monotonic());
+                fail(&mut breaker, &clock);
             }
-            breaker.answered();
+            let pass = breaker.enter(clock.monotonic()).unwrap();
+            breaker.answered(&pass);
         }
 
         assert!(!breaker.is_open());
@@ -158,10 +186,10 @@ mod tests {
         let mut breaker = opened(&clock);
         clock.advance(FIRST_PAUSE);
 
-        assert_eq!(breaker.enter(clock.monotonic()), Ok(()));
-        assert_eq!(breaker.enter(clock.monotonic()), Err(CircuitOpen { retry_after: WAIT_FOR_PROBE }));
-        breaker.answered();
-        assert_eq!(breaker.enter(clock.monotonic()), Ok(()));
+        let probe = breaker.enter(clock.monotonic()).unwrap();
+        assert_eq!(breaker.enter(clock.monotonic()).unwrap_err(), CircuitOpen { retry_after: WAIT_FOR_PROBE });
+        breaker.answered(&probe);
+        assert!(breaker.enter(clock.monotonic()).is_ok());
     }
 
     #[test]
@@ -173,8 +201,7 @@ mod tests {
             let CircuitOpen { retry_after } = breaker.check(clock.monotonic()).unwrap_err();
             pauses.push(retry_after.as_secs());
             clock.advance(retry_after);
-            breaker.enter(clock.monotonic()).unwrap();
-            breaker.failed(clock.monotonic());
+            fail(&mut breaker, &clock);
         }
 
         assert_eq!(pauses, [2, 4, 8, 15, 15]);
@@ -185,22 +212,33 @@ mod tests {
         let clock = clock();
         let mut breaker = opened(&clock);
         clock.advance(FIRST_PAUSE);
-        breaker.enter(clock.monotonic()).unwrap();
+        let lost = breaker.enter(clock.monotonic()).unwrap();
 
         clock.advance(PROBE_LOST_AFTER);
+        let next = breaker.enter(clock.monotonic());
+        breaker.answered(&lost);
 
-        assert_eq!(breaker.enter(clock.monotonic()), Ok(()));
+        assert!(next.is_ok());
+        assert!(breaker.is_open(), "a lost probe came back and spoke for the next one");
     }
 
     #[test]
-    fn a_straggler_does_not_lengthen_the_pause() {
+    fn a_straggler_neither_lengthens_the_pause_nor_closes_the_circuit() {
         let clock = clock();
-        let mut breaker = opened(&clock);
-        clock.advance(FIRST_PAUSE / 2);
+        let mut breaker = Breaker::default();
+        let stragglers = [breaker.enter(clock.monotonic()).unwrap(), breaker.enter(clock.monotonic()).unwrap()];
+        for _ in 0..FAILURES_TO_OPEN {
+            fail(&mut breaker, &clock);
+        }
+        clock.advance(FIRST_PAUSE);
+        let probe = breaker.enter(clock.monotonic()).unwrap();
 
-        breaker.failed(clock.monotonic());
-        clock.advance(FIRST_PAUSE / 2);
+        breaker.failed(&stragglers[0], clock.monotonic());
+        breaker.answered(&stragglers[1]);
+        let meanwhile = breaker.check(clock.monotonic());
+        breaker.answered(&probe);
 
+        assert_eq!(meanwhile, Err(CircuitOpen { retry_after: WAIT_FOR_PROBE }));
         assert_eq!(breaker.check(clock.monotonic()), Ok(()));
     }
 }

@@ -3,31 +3,23 @@
 //! It neither waits for a quota nor tries again: it reports each step, so that whoever pays for the call can.
 
 use std::{
-    io,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
 
-use actix_web::error::ParseError;
-use awc::{
-    ClientRequest,
-    error::{ConnectError, SendRequestError},
-    http::header::{self, HeaderMap, HeaderValue, HttpDate},
-};
+use awc::http::header::{self, HeaderMap, HttpDate};
 use bytes::Bytes;
-use secrecy::ExposeSecret;
 
 use super::{
     ApiAction, Settings,
     credentials::CredentialStore,
-    endpoint::Endpoint,
-    error::{CallError, Defect, Unreachable},
-    tc3::{Method, Payload, Request, Scope},
+    error::CallError,
+    request::{ApiRequest, not_sent, read_answer},
     wire::{self, BackupFilter, BackupPage, BackupUrls, InstancePage},
 };
 use crate::{
     domain::{BackupId, Clock, InstanceId, Region},
-    outbound::{self, BodyError, TlsRoots},
+    outbound::{self, TlsRoots},
 };
 
 pub use super::wire::Page;
@@ -37,12 +29,6 @@ const SERVICE: &str = "redis";
 
 /// The version of the API.
 const VERSION: &str = "2018-04-12";
-
-/// What is sent is what is signed, to the byte.
-const CONTENT_TYPE: &str = "application/json; charset=utf-8";
-
-/// Tells the vendor who calls, where its own SDKs write their names.
-const REQUEST_CLIENT: &str = concat!("redis-backup-gateway_", env!("CARGO_PKG_VERSION"));
 
 /// The longest answer that is read. A page of 1000 instances has some 3 MB, a backup of 128 shards 0.3.
 const ANSWER_LIMIT_BYTES: usize = 4 << 20;
@@ -156,89 +142,27 @@ impl Client {
         body: Vec<u8>,
         mut on_progress: impl FnMut(Progress),
     ) -> Result<Bytes, CallError> {
-        let request = self.signed(action, region, &self.settings.endpoints.of(region), &body);
+        let request = ApiRequest {
+            service: SERVICE,
+            version: VERSION,
+            action: action.as_str(),
+            region,
+            endpoint: &self.settings.endpoints.of(region),
+            body: &body,
+        };
+        let request = request.signed(&self.http, &self.credentials.current(), self.clock.wall());
         on_progress(Progress::HandedOver(self.clock.monotonic()));
         let sending = request.send_body(body);
         let on_opening = || on_progress(Progress::Connecting(self.clock.monotonic()));
         let mut response = outbound::watch_connections(sending, on_opening).await.map_err(|error| not_sent(&error))?;
         on_progress(Progress::Answered { at: self.clock.monotonic(), date: date(response.headers()) });
-
-        let answer = outbound::read_body(&mut response, ANSWER_LIMIT_BYTES).await;
-        let status = response.status();
-        if status != awc::http::StatusCode::OK {
-            // The API writes its errors into a 200. Should it ever write one into another status, its code says more.
-            let refusal = answer.ok().and_then(|answer| wire::refusal(&answer));
-            return Err(refusal.unwrap_or(CallError::Status(status.as_u16())));
-        }
-        answer.map_err(|error| match error {
-            BodyError::TooLong { .. } => CallError::Malformed(Defect::TooLong),
-            BodyError::Broken => CallError::Dropped,
-        })
+        read_answer(&mut response, ANSWER_LIMIT_BYTES).await
     }
-
-    /// The request, signed for this moment: a signature made earlier could expire while a call waits for its turn.
-    fn signed(&self, action: ApiAction, region: &Region, endpoint: &Endpoint, body: &[u8]) -> ClientRequest {
-        let credentials = self.credentials.current();
-        let scope = Scope::at(self.clock.wall(), SERVICE);
-        let signed = Request {
-            method: Method::Post,
-            query: "",
-            content_type: CONTENT_TYPE,
-            host: endpoint.host_header(),
-            action: None,
-            payload: Payload::Signed(body),
-        };
-        let authorization = signed.authorization(credentials.secret_id(), credentials.secret_key(), &scope);
-        let mut request = self
-            .http
-            .post(endpoint.uri())
-            .insert_header((header::HOST, endpoint.host_header()))
-            .insert_header((header::CONTENT_TYPE, CONTENT_TYPE))
-            .insert_header((header::AUTHORIZATION, sensitive(&authorization)))
-            .insert_header(("x-tc-action", action.as_str()))
-            .insert_header(("x-tc-version", VERSION))
-            .insert_header(("x-tc-timestamp", scope.timestamp_s()))
-            .insert_header(("x-tc-region", region.as_str()))
-            .insert_header(("x-tc-language", "en-US"))
-            .insert_header(("x-tc-requestclient", REQUEST_CLIENT));
-        if let Some(token) = credentials.token() {
-            request = request.insert_header(("x-tc-token", sensitive(token.expose_secret())));
-        }
-        request
-    }
-}
-
-/// A header's value that its `Debug` does not show.
-fn sensitive(value: &str) -> HeaderValue {
-    let mut value = HeaderValue::from_str(value).expect("credentials are printable ASCII");
-    value.set_sensitive(true);
-    value
 }
 
 fn date(headers: &HeaderMap) -> Option<SystemTime> {
     let date: HttpDate = headers.get(header::DATE)?.to_str().ok()?.parse().ok()?;
     Some(date.into())
-}
-
-/// What awc's error means. Its own text may name the host and more, and is not kept.
-fn not_sent(error: &SendRequestError) -> CallError {
-    match error {
-        SendRequestError::Timeout | SendRequestError::Connect(ConnectError::Timeout) => CallError::Timeout,
-        // awc's words for a connection that closes before the answer's head.
-        SendRequestError::Connect(ConnectError::Disconnected) => CallError::Dropped,
-        SendRequestError::Connect(ConnectError::Io(error)) => CallError::Connect(unreachable(error)),
-        SendRequestError::Connect(_) => CallError::Connect(Unreachable::NoAddress),
-        SendRequestError::Response(ParseError::Io(_) | ParseError::Incomplete) => CallError::Dropped,
-        SendRequestError::Response(_) => CallError::Malformed(Defect::NotAnAnswer),
-        _ => CallError::Dropped,
-    }
-}
-
-fn unreachable(error: &io::Error) -> Unreachable {
-    match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-        Some(error) => Unreachable::Tls(error.to_string().into()),
-        None => Unreachable::Io(error.kind()),
-    }
 }
 
 #[cfg(test)]

@@ -1,31 +1,64 @@
-//! The cloud keys, read from where the operator put them.
+//! The cloud keys, from wherever the operator put them: the order of the vendor's SDKs, and a role on top.
 //!
 //! They never leave this room but as a [`Credentials`] snapshot, and no error here repeats a value.
+//! `docs/credentials.md` is the operator's side of it.
 
+mod asks;
+mod chain;
+mod document;
 mod env;
+mod error;
 mod file;
+mod metadata;
+mod role;
+mod schedule;
+mod store;
+mod sts;
+mod tke_oidc;
 
-use std::{
-    fmt, io,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+#[cfg(test)]
+mod tests;
 
-use arc_swap::ArcSwap;
+use std::{fmt, path::PathBuf, time::SystemTime};
+
 use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Deserializer};
+
+pub use error::{CredentialsError, MetadataProblem};
+pub use role::{InvalidRoleArn, RoleArn};
+pub use store::{Change, CredentialStore, Refresher};
+
+use super::endpoint::Endpoint;
+
+/// What `[tencent.credentials]` says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Where the keys come from.
+    pub source: Source,
+    /// A role that is assumed with them; its keys are used then.
+    pub assume_role: Option<RoleArn>,
+    /// The metadata service of the server that the gateway runs on.
+    pub metadata: Endpoint,
+    /// The token service, for roles.
+    pub sts: Endpoint,
+}
 
 /// Where the cloud credentials come from (`tencent.credentials.source`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// The environment where it names a key, else the file where one is configured.
+    /// The first that is there: the environment, a file, the server's role, a cluster's identity.
     Auto {
-        /// `tencent.credentials.file`.
+        /// `tencent.credentials.file`; where none is named, the profile of the vendor's tools.
         file: Option<PathBuf>,
     },
     /// `TENCENTCLOUD_SECRET_ID`, `TENCENTCLOUD_SECRET_KEY`, `TENCENTCLOUD_TOKEN`.
     Env,
-    /// A JSON document, re-read when it changes.
+    /// A JSON document or a profile, re-read when it changes.
     File(PathBuf),
+    /// The role of the server that the gateway runs on, from its metadata service.
+    CvmRole,
+    /// The identity that a Kubernetes cluster of the vendor gives to a pod, exchanged for keys.
+    TkeOidc,
 }
 
 /// One generation of keys. A call takes one snapshot and uses nothing else, so that a rotation cannot mix an old id
@@ -34,107 +67,17 @@ pub struct Credentials {
     secret_id: SecretString,
     secret_key: SecretString,
     token: Option<SecretString>,
+    expires_at: Option<SystemTime>,
 }
 
-/// Why there are no credentials, or no new ones.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum CredentialsError {
-    /// Nothing is there.
-    #[error("no cloud credentials: {looked_for}")]
-    Missing {
-        /// What was looked for, and where.
-        looked_for: String,
-    },
-    /// A value is there that cannot be one of the vendor's.
-    #[error("{what} {problem}")]
-    Invalid {
-        /// The variable, or the member of the document and its file.
-        what: String,
-        /// What is wrong with it.
-        problem: &'static str,
-    },
-    /// The file cannot be read.
-    #[error("{path} cannot be read: {reason}")]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// What the operating system said.
-        reason: io::ErrorKind,
-    },
-    /// The file is not the document that it should be.
-    #[error(
-        "{path} is not {{\"secret_id\": …, \"secret_key\": …, \"token\"?: …}} in JSON (line {line}, column {column})"
-    )]
-    NotJson {
-        /// The file.
-        path: PathBuf,
-        /// Where reading stopped, from 1.
-        line: usize,
-        /// Where reading stopped in that line.
-        column: usize,
-    },
-}
-
-/// The credentials in force, for all workers.
-pub struct CredentialStore {
-    current: ArcSwap<Credentials>,
-    file: Option<file::WatchedFile>,
-}
-
-impl CredentialStore {
-    /// Reads the credentials for the first time.
-    ///
-    /// # Errors
-    /// Where there are none: the error names the variables and files that were looked for. Without credentials at its
-    /// start the gateway must not start.
-    pub fn load(source: &Source) -> Result<Self, CredentialsError> {
-        Self::load_with(source, env::variable)
-    }
-
-    /// The snapshot to sign one call with.
-    pub fn current(&self) -> Arc<Credentials> {
-        self.current.load_full()
-    }
-
-    /// Reads the file again if its content changed since the last look; says whether new credentials are in force.
-    /// Credentials of the environment never change. It blocks for the time of reading a small file.
-    ///
-    /// # Errors
-    /// Where the file changed into something unusable. What was in force stays so, and the same state of the file is
-    /// reported once, not at every look.
-    pub fn reload_if_changed(&self) -> Result<bool, CredentialsError> {
-        let Some(file) = &self.file else {
-            return Ok(false);
-        };
-        let Some(credentials) = file.read_if_changed()? else {
-            return Ok(false);
-        };
-        self.current.store(Arc::new(credentials));
-        Ok(true)
-    }
-
-    fn load_with(
-        source: &Source,
-        variable: impl Fn(&'static str) -> Result<Option<SecretString>, CredentialsError>,
-    ) -> Result<Self, CredentialsError> {
-        match source {
-            Source::Env => env::read(variable)?.map(Self::fixed).ok_or_else(|| missing(None)),
-            Source::File(path) => Self::watched(path),
-            Source::Auto { file } => match (env::read(variable)?, file) {
-                (Some(credentials), _) => Ok(Self::fixed(credentials)),
-                (None, Some(path)) => Self::watched(path),
-                (None, None) => Err(missing(Some("tencent.credentials.file is not set"))),
-            },
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            source: Source::Auto { file: None },
+            assume_role: None,
+            metadata: Endpoint::metadata(),
+            sts: Endpoint::sts(),
         }
-    }
-
-    fn fixed(credentials: Credentials) -> Self {
-        Self { current: ArcSwap::from_pointee(credentials), file: None }
-    }
-
-    fn watched(path: &Path) -> Result<Self, CredentialsError> {
-        let (file, credentials) = file::WatchedFile::open(path)?;
-        Ok(Self { current: ArcSwap::from_pointee(credentials), file: Some(file) })
     }
 }
 
@@ -166,7 +109,13 @@ impl Credentials {
             secret_id: clean(Member::SecretId, secret_id)?,
             secret_key: clean(Member::SecretKey, secret_key)?,
             token: token.map(|token| clean(Member::Token, token)).transpose()?,
+            expires_at: None,
         })
+    }
+
+    /// The same as temporary ones.
+    fn until(self, expires_at: SystemTime) -> Self {
+        Self { expires_at: Some(expires_at), ..self }
     }
 
     /// The key's id, printable ASCII. It is sent in the clear, and still names an account: not for logs.
@@ -183,17 +132,30 @@ impl Credentials {
     pub fn token(&self) -> Option<&SecretString> {
         self.token.as_ref()
     }
+
+    /// When a temporary key ends (`gateway_credentials_expiry_timestamp_seconds`); nothing for a permanent one.
+    pub fn expires_at(&self) -> Option<SystemTime> {
+        self.expires_at
+    }
+
+    /// Whether the key is of no use any more.
+    pub fn have_expired(&self, now: SystemTime) -> bool {
+        self.expires_at.is_some_and(|end| end <= now)
+    }
+
+    fn exposed(&self) -> (&str, &str, Option<&str>) {
+        (self.secret_id(), self.secret_key.expose_secret(), self.token.as_ref().map(ExposeSecret::expose_secret))
+    }
+
+    /// Whether both are the same key, whenever it ends.
+    fn are_the_same_as(&self, other: &Self) -> bool {
+        self.exposed() == other.exposed()
+    }
 }
 
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Credentials")
-    }
-}
-
-impl fmt::Debug for CredentialStore {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("CredentialStore")
     }
 }
 
@@ -205,13 +167,18 @@ enum Member {
     Token,
 }
 
-fn missing(also: Option<&str>) -> CredentialsError {
-    let mut looked_for = format!("{} and {} are not set", env::SECRET_ID, env::SECRET_KEY);
-    if let Some(also) = also {
-        looked_for = format!("{looked_for}, and {also}");
+impl Member {
+    /// The name in a file.
+    fn in_file(self) -> &'static str {
+        match self {
+            Self::SecretId => "secret_id",
+            Self::SecretKey => "secret_key",
+            Self::Token => "token",
+        }
     }
-    CredentialsError::Missing { looked_for }
 }
 
-#[cfg(test)]
-mod tests;
+/// For members of JSON that are secrets from the moment when they are read.
+fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SecretString>, D::Error> {
+    Ok(Option::<String>::deserialize(deserializer)?.map(SecretString::from))
+}

@@ -13,6 +13,9 @@ use awc::http::Uri;
 
 use crate::domain::Region;
 
+/// The metadata service of the vendor's servers. Its answers stay between a server and the machine that it runs on.
+pub const METADATA: &str = "http://metadata.tencentyun.com";
+
 /// An endpoint: `https://host[:port]`, or `http://` on a loopback address.
 ///
 /// It is kept in one form (lower-case host, no default port), so that two spellings of an endpoint are one key of the
@@ -29,6 +32,9 @@ pub enum InvalidEndpoint {
     /// Plain `http` to somewhere else than this machine.
     #[error("plain http is accepted for loopback addresses only")]
     PlainHttp,
+    /// Something that hands out keys, and is not the vendor's metadata service.
+    #[error("must be http://metadata.tencentyun.com, or http on a loopback address")]
+    NotMetadata,
     /// TLS to an IPv6 address: the client cannot check a certificate against one.
     #[error("https needs a host name or an IPv4 address")]
     TlsToIpv6,
@@ -58,6 +64,29 @@ impl Endpoints {
 }
 
 impl Endpoint {
+    /// The vendor's token service, for an account of the Chinese site.
+    pub fn sts() -> Self {
+        Self("https://sts.tencentcloudapi.com".into())
+    }
+
+    /// The vendor's metadata service, the one plain http address off this machine that is called.
+    pub fn metadata() -> Self {
+        Self(METADATA.into())
+    }
+
+    /// A metadata service: the vendor's, or a stand-in for it on a loopback address.
+    ///
+    /// # Errors
+    ///
+    /// For anything else: whoever answers there decides with which key the gateway signs.
+    pub fn try_metadata(text: &str) -> Result<Self, InvalidEndpoint> {
+        if text == METADATA {
+            return Ok(Self::metadata());
+        }
+        let endpoint = Self::try_from(text).map_err(|_| InvalidEndpoint::NotMetadata)?;
+        if endpoint.0.starts_with("http://") { Ok(endpoint) } else { Err(InvalidEndpoint::NotMetadata) }
+    }
+
     /// `scheme://host[:port]`, without a slash at the end.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -252,6 +281,24 @@ mod tests {
             "http://169.254.0.23",
         ] {
             assert_eq!(Endpoint::try_from(text), Err(InvalidEndpoint::PlainHttp), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn keys_come_from_the_vendors_metadata_service_or_from_this_machine() {
+        for text in ["http://metadata.tencentyun.com", "http://127.0.0.1:18085", "http://[::1]"] {
+            assert_eq!(Endpoint::try_metadata(text).unwrap().as_str(), text);
+        }
+        for text in [
+            "",
+            "http://metadata.tencentyun.com:80",
+            "http://metadata.tencentyun.com/",
+            "https://metadata.tencentyun.com",
+            "http://metadata.tencentyun.com.example",
+            "http://169.254.169.254",
+            "https://keys.example",
+        ] {
+            assert_eq!(Endpoint::try_metadata(text), Err(InvalidEndpoint::NotMetadata), "{text:?}");
         }
     }
 

@@ -103,9 +103,27 @@ pub enum CallError {
     /// The answer cannot be used.
     #[error("the upstream's answer cannot be used: {0}")]
     Malformed(Defect),
+    /// Nothing was called: the gateway's own keys have ended, and no others could be had.
+    #[error("the gateway's cloud credentials have expired")]
+    CredentialsExpired,
     /// Nothing was called: the endpoint failed so often that it is left alone for a moment.
     #[error(transparent)]
     CircuitOpen(#[from] CircuitOpen),
+}
+
+impl Class {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::InvalidRequest => "invalid_request",
+            Self::InstanceNotFound => "instance_not_found",
+            Self::BackupNotFound => "backup_not_found",
+            Self::UnsupportedByInstance => "unsupported_by_instance",
+            Self::BackupNotReady => "backup_not_ready",
+            Self::RateLimited => "rate_limited",
+            Self::Denied => "denied",
+            Self::Failed => "failed",
+        }
+    }
 }
 
 /// What a code means, by the contract's table of errors.
@@ -150,12 +168,39 @@ impl CallError {
         }
     }
 
+    /// What went wrong, as a word of a closed set for metrics.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Refused { class, .. } => class.as_str(),
+            Self::Status(_) => "status",
+            Self::Connect(_) => "connect",
+            Self::Dropped => "dropped",
+            Self::Timeout => "timeout",
+            Self::Malformed(_) => "malformed",
+            Self::CredentialsExpired => "credentials_expired",
+            Self::CircuitOpen(_) => "circuit_open",
+        }
+    }
+
     /// Whether the upstream was not there, as against an answer that somebody will not like.
     pub fn is_outage(&self) -> bool {
         match self {
             Self::Connect(_) | Self::Dropped | Self::Timeout => true,
             Self::Status(status) => (500..=599).contains(status),
-            Self::Refused { .. } | Self::Malformed(_) | Self::CircuitOpen(_) => false,
+            Self::Refused { .. } | Self::Malformed(_) | Self::CredentialsExpired | Self::CircuitOpen(_) => false,
+        }
+    }
+
+    /// Whether newer credentials may be all that the call lacked: it was refused as it is after a rotation, or not made
+    /// because its key had ended. A permission that is missing is not among these.
+    pub fn concerns_credentials(&self) -> bool {
+        match self {
+            Self::CredentialsExpired => true,
+            Self::Refused { code, .. } => matches!(
+                code.as_str(),
+                "AuthFailure.TokenFailure" | "AuthFailure.SecretIdNotFound" | "AuthFailure.SignatureFailure"
+            ),
+            _ => false,
         }
     }
 
@@ -181,7 +226,7 @@ impl CallError {
                 matches!(family, "InternalError" | "ServiceUnavailable")
                     || code.as_str() == "FailedOperation.SystemError"
             }
-            Self::Refused { .. } | Self::CircuitOpen(_) => false,
+            Self::Refused { .. } | Self::CredentialsExpired | Self::CircuitOpen(_) => false,
         }
     }
 

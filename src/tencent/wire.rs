@@ -48,7 +48,7 @@ pub fn refusal(answer: &[u8]) -> Option<CallError> {
 /// The result of a call, and its id.
 ///
 /// The answer is read twice: once for what every answer has, so that an error is found whatever stands beside it.
-fn open<T: DeserializeOwned>(answer: &[u8]) -> Result<(T, UpstreamRequestId), CallError> {
+pub(super) fn open<T: DeserializeOwned>(answer: &[u8]) -> Result<(T, UpstreamRequestId), CallError> {
     let not_an_answer = |_| CallError::Malformed(Defect::NotAnAnswer);
     let head: Envelope<Head> = serde_json::from_slice(answer).map_err(not_an_answer)?;
     let request_id = head.response.into_result()?;

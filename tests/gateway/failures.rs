@@ -170,3 +170,35 @@ fn keys_that_were_never_loaded_are_a_503_and_come_without_a_restart() {
         gateway.get(&urls_path(known::SEED_BACKUP), &headers).status == 200
     });
 }
+
+#[test]
+fn a_region_that_hangs_holds_up_nobody_who_looks_elsewhere() {
+    let stage = Stage::new();
+    stage.control().inject(Fault::api(Effect::Hang).action("DescribeInstances").endpoint(known::SHANGHAI_FSI));
+    let token = stage.sandbox.token(&sandbox::TokenSpec::new("alice").group("dba").group("payments"));
+    let path = format!("/instances/{}/backups/{}/urls", known::ORDERS, known::SEED_BACKUP);
+
+    let began = crate::harness::started();
+    let answer = stage.gateway.get(&path, &[("Authorization", &format!("Bearer {token}"))]);
+
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert!(began.elapsed() < std::time::Duration::from_millis(900), "{:?}", began.elapsed());
+}
+
+#[test]
+fn a_stale_entry_is_served_soon_while_the_upstream_hangs() {
+    let stage = Stage::with("GATEWAY_TENCENT__TIMEOUT=5s");
+    stage.control().update(|settings| settings.urls.lifetime_s = 12);
+    assert_eq!(stage.get(&stage.seed_path()).status, 200);
+    // From nine seconds on there is less than the floor of a quarter left, from ten and a half on nothing of use.
+    stage.control().inject(Fault::api(Effect::Hang));
+    crate::harness::wait(std::time::Duration::from_millis(9_100));
+
+    let began = crate::harness::started();
+    let answer = stage.get(&stage.seed_path());
+
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let status = answer.header("cache-status").unwrap();
+    assert!(status.contains("fwd=stale") && status.ends_with("detail=stale-if-error"), "{status}");
+    assert!(began.elapsed() < std::time::Duration::from_millis(1_500), "{:?}", began.elapsed());
+}

@@ -4,8 +4,13 @@ use std::{
     fmt::Write as _,
     io::{BufRead as _, BufReader, Read as _},
     net::SocketAddr,
+    path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio},
-    sync::{Arc, Mutex, mpsc},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -30,7 +35,7 @@ pub struct Gateway {
     pub admin: SocketAddr,
     pub log: Arc<Mutex<String>>,
     pub audit: Arc<Mutex<String>>,
-    _files: TempDir,
+    files: TempDir,
 }
 
 /// An answer, read to its end.
@@ -139,6 +144,11 @@ impl Gateway {
         self
     }
 
+    /// A gateway with a configuration of the test's own.
+    pub fn configured(configuration: &str, overrides: &str) -> Self {
+        Self::spawn(configuration, overrides, Stdio::piped()).when_ready()
+    }
+
     /// The same without waiting for it to be ready.
     pub fn start_unready(sandbox: &Sandbox, overrides: &str) -> Self {
         Self::spawn(&configuration(sandbox), overrides, Stdio::piped())
@@ -167,7 +177,7 @@ impl Gateway {
             let _ = child.kill();
             panic!("the gateway does not listen:\n{}", log.lock().unwrap());
         });
-        Self { child, public, admin, log, audit, _files: files }
+        Self { child, public, admin, log, audit, files }
     }
 
     pub fn get(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
@@ -178,10 +188,28 @@ impl Gateway {
         ask(address, method, path, headers)
     }
 
-    /// The audit records so far.
+    /// The audit records so far, of which there must be this many. Each was in the pipe before its answer left, but what
+    /// reads the pipe here is a thread of its own.
+    #[track_caller]
+    pub fn records_of(&self, count: usize) -> Vec<Value> {
+        eventually("the records are read", || self.records().len() >= count);
+        let records = self.records();
+        assert_eq!(records.len(), count, "{records:?}");
+        records
+    }
+
+    /// The audit records that have been read so far.
     pub fn records(&self) -> Vec<Value> {
         let text = self.audit.lock().unwrap();
-        text.lines().map(|line| serde_json::from_str(line).expect("a record is JSON")).collect()
+        text.lines()
+            .filter(|line| line.ends_with('}'))
+            .map(|line| serde_json::from_str(line).expect("a record is JSON"))
+            .collect()
+    }
+
+    /// The file that the process was started with.
+    pub fn configuration_file(&self) -> PathBuf {
+        self.files.path().join("gateway.toml")
     }
 
     pub fn pid(&self) -> u32 {
@@ -298,6 +326,45 @@ impl Answer {
         assert!(problem["title"].as_str().is_some_and(|title| !title.is_empty()));
         assert!(problem["detail"].as_str().is_some_and(|detail| !detail.is_empty()));
         assert_eq!(problem["request_id"].as_str(), self.header("x-request-id"));
+    }
+}
+
+/// Four callers ask with this pause, each for what `paths` says next, for as long as `meanwhile` takes and a little
+/// longer; their answers.
+pub fn load_while(
+    stage: &Stage,
+    pause: Duration,
+    paths: impl Fn() -> String + Sync,
+    meanwhile: impl FnOnce(),
+) -> Vec<Answer> {
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let caller = |number: usize| {
+            let (paths, over) = (&paths, &over);
+            let client = Client::new(stage, &stage.token_of(&format!("caller-{number}")));
+            scope.spawn(move || {
+                let mut answers = Vec::new();
+                while !over.load(Ordering::Relaxed) {
+                    answers.push(client.get(&paths()));
+                    wait(pause);
+                }
+                answers
+            })
+        };
+        let callers: Vec<_> = (0..4).map(caller).collect();
+        let stop = Stop(&over);
+        meanwhile();
+        drop(stop);
+        callers.into_iter().flat_map(|caller| caller.join().unwrap()).collect()
+    })
+}
+
+/// Stops the callers, also where what they wait for has failed.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 

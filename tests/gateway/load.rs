@@ -31,7 +31,7 @@ fn two_hundred_requests_for_one_cold_backup_make_one_call() {
     assert_eq!(stage.control().counters().calls_for_backup(known::ORDERS, known::SEED_BACKUP), 1);
     let collapsed = answers.iter().filter(|answer| answer.header("cache-status").unwrap().ends_with("collapsed"));
     assert!(collapsed.count() > 0);
-    assert_eq!(stage.gateway.records().len(), 200);
+    stage.gateway.records_of(200);
 }
 
 #[test]
@@ -88,4 +88,60 @@ fn a_caller_who_hangs_up_takes_the_fetch_from_nobody() {
 
     assert_eq!(follower.status, 200, "{}", follower.text());
     assert_eq!(stage.control().counters().calls_of("DescribeBackupUrl"), 1);
+}
+
+/// Sends a request and leaves its answer unread.
+fn send(stage: &Stage, backup: &str) -> std::net::TcpStream {
+    let mut socket = std::net::TcpStream::connect(stage.gateway.public).unwrap();
+    let (path, token) = (urls_path(backup), stage.token());
+    let request = format!("GET {path} HTTP/1.1\r\nHost: gateway\r\nAuthorization: Bearer {token}\r\n\r\n");
+    std::io::Write::write_all(&mut socket, request.as_bytes()).unwrap();
+    socket
+}
+
+#[test]
+fn those_who_hang_up_in_the_queue_cost_no_token_and_are_written_down() {
+    let stage = Stage::with("GATEWAY_RATE_LIMIT__REQUESTS_PER_SECOND=1\nGATEWAY_RATE_LIMIT__MAX_WAIT=9s");
+    assert_eq!(stage.get(&urls_path("synthetic-1")).status, 200);
+    let queued: Vec<_> = (10..15).map(|number| send(&stage, &known::synthetic_backup(number))).collect();
+    let metrics = || stage.gateway.ask(stage.gateway.admin, "GET", "/metrics", &[]).text();
+    let waiting = |count: u32| {
+        metrics().contains(&format!("gateway_rate_limit_queue_length{{action=\"DescribeBackupUrl\"}} {count}\n"))
+    };
+    crate::harness::eventually("five wait", || waiting(5));
+
+    drop(queued);
+    crate::harness::eventually("nobody waits", || waiting(0));
+    let patient = stage.get(&urls_path("synthetic-2"));
+
+    assert_eq!(patient.status, 200, "{}", patient.text());
+    assert_eq!(stage.control().counters().calls_of("DescribeBackupUrl"), 2);
+    crate::harness::eventually("seven records are written", || stage.gateway.records().len() == 7);
+    let hung_up = stage.gateway.records().iter().filter(|record| record["status"] == 499).count();
+    assert_eq!(hung_up, 5);
+}
+
+#[test]
+fn a_thousand_keys_asked_for_by_many_at_once_cost_one_call_each() {
+    let stage =
+        Stage::with("GATEWAY_RATE_LIMIT__REQUESTS_PER_SECOND=5000\nGATEWAY_RATE_LIMIT__PER_CALLER__BURST=100000");
+    stage.control().update(|settings| settings.requests_per_second = 100_000);
+    let tokens: Vec<_> = (0..8).map(|number| stage.token_of(&format!("caller-{number}"))).collect();
+
+    thread::scope(|scope| {
+        for token in &tokens {
+            let stage = &stage;
+            scope.spawn(move || {
+                let client = crate::harness::Client::new(stage, token);
+                for number in 0..300 {
+                    assert_eq!(client.get(&urls_path(&known::synthetic_backup(number))).status, 200);
+                }
+            });
+        }
+    });
+
+    let counters = stage.control().counters();
+    let twice: Vec<_> = counters.backups.iter().filter(|(_, calls)| **calls != 1).collect();
+    assert!(twice.is_empty(), "{twice:?}");
+    assert_eq!(counters.calls_of("DescribeBackupUrl"), 300);
 }

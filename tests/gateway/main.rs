@@ -7,11 +7,21 @@
 
 mod harness;
 
+mod callers;
+mod cors;
+mod docs;
 mod edge;
 mod failures;
 mod fairness;
+mod files;
 mod freshness;
+mod guessing;
+mod hostile;
+mod lists;
 mod load;
 mod main_job;
+mod metrics;
 mod process;
+mod reload;
+mod rotation;
 mod secrets;

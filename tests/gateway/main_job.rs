@@ -136,7 +136,7 @@ fn head_is_a_get_without_its_body_in_permission_cost_and_audit() {
     assert_eq!(head.header("cache-status"), Some("redis-backup-gateway; fwd=miss; stored"));
     assert!(get.header("cache-status").unwrap().starts_with("redis-backup-gateway; hit"));
     assert_eq!(denied.status, 401);
-    assert_eq!(stage.gateway.records().len(), 2);
+    stage.gateway.records_of(2);
 }
 
 #[test]
@@ -185,8 +185,7 @@ fn the_audit_line_says_who_was_given_what_and_holds_no_url() {
 
     assert_eq!(answer.header("x-request-id"), Some("req-1"));
     denied.assert_problem(403, "forbidden");
-    let records = stage.gateway.records();
-    assert_eq!(records.len(), 2);
+    let records = stage.gateway.records_of(2);
     let allowed = &records[0];
     for (field, expected) in [
         ("request_id", json!("req-1")),

@@ -5,9 +5,10 @@ use std::{
     net::{TcpListener, TcpStream},
     process::Command,
     thread,
+    time::Duration,
 };
 
-use sandbox::{Effect, Fault, Options, Sandbox};
+use sandbox::{Effect, Fault, Options, Sandbox, Target};
 
 use crate::harness::{Gateway, PATIENCE, Stage, configuration, eventually};
 
@@ -34,7 +35,43 @@ fn sigterm_lets_requests_in_flight_end_and_exits_with_zero() {
 
     assert_eq!(answer.status, 200, "{}", answer.text());
     assert_eq!(status.code(), Some(0));
-    assert_eq!(stage.gateway.records().len(), 1);
+    stage.gateway.records_of(1);
+}
+
+#[test]
+fn a_worker_that_stops_takes_no_fetch_from_those_who_wait_elsewhere() {
+    let mut stage = Stage::with("GATEWAY_SERVER__WORKERS=6\nGATEWAY_TENCENT__TIMEOUT=5s");
+    stage.control().update(|settings| settings.latency_ms = 1_000);
+    let (public, token) = (stage.gateway.public, stage.token());
+    let control = stage.control();
+    // Connections go to the workers in turn, so the one that waits is not on the worker of the one that opened.
+    let mut waiters = Vec::new();
+    for number in 0..4 {
+        let path = crate::harness::urls_path(&format!("synthetic-{number}"));
+        let mut leader = TcpStream::connect(public).unwrap();
+        let head = format!("GET {path} HTTP/1.1\r\nHost: gateway\r\nAuthorization: Bearer {token}\r\n\r\n");
+        leader.write_all(head.as_bytes()).unwrap();
+        eventually("the call is under way", || control.counters().calls_of("DescribeBackupUrl") > number);
+        let (path, token) = (path.clone(), token.clone());
+        waiters.push(thread::spawn(move || {
+            crate::harness::ask(public, "GET", &path, &[("Authorization", &format!("Bearer {token}"))])
+        }));
+        drop(leader);
+    }
+    eventually("all have asked", || {
+        let metrics = stage.gateway.ask(stage.gateway.admin, "GET", "/metrics", &[]).text();
+        metrics.contains("gateway_cache_lookups_total{layer=\"local\",result=\"miss\"} 8")
+    });
+
+    stage.gateway.signal("TERM");
+    let answers: Vec<_> = waiters.into_iter().map(|waiter| waiter.join().unwrap()).collect();
+
+    assert!(
+        answers.iter().all(|answer| answer.status == 200),
+        "{:?}",
+        answers.iter().map(|a| a.status).collect::<Vec<_>>()
+    );
+    assert_eq!(stage.gateway.wait().code(), Some(0));
 }
 
 #[test]
@@ -85,6 +122,37 @@ fn missing_credentials_and_unreadable_policies_are_failures_to_start() {
         assert_eq!(output.status.code(), Some(2));
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(text.contains(named), "{text}");
+    }
+}
+
+#[test]
+fn without_credentials_all_that_was_looked_for_is_named_and_a_dead_metadata_service_is_not_waited_for() {
+    let sandbox = Sandbox::start(Options::default()).unwrap();
+    sandbox.control().inject(Fault::new(Target::Metadata, Effect::Hang));
+    let metadata = sandbox.metadata_url();
+    let began = crate::harness::started();
+
+    let variables = [
+        ("TENCENTCLOUD_SECRET_ID", ""),
+        ("TENCENTCLOUD_SECRET_KEY", ""),
+        ("HOME", "/nowhere"),
+        ("GATEWAY_TENCENT__CREDENTIALS__SOURCE", "auto"),
+        ("GATEWAY_TENCENT__CREDENTIALS__METADATA_ENDPOINT", metadata.as_str()),
+    ];
+    let output = run(&sandbox, &["serve"], &variables);
+
+    assert_eq!(output.status.code(), Some(2));
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    for named in [
+        "TENCENTCLOUD_SECRET_ID and TENCENTCLOUD_SECRET_KEY are not set",
+        "tencent.credentials.file is not set",
+        "/nowhere/.tencentcloud/credentials",
+        "/etc/tencentcloud/credentials",
+        &format!("{metadata} does not answer in time"),
+        "TKE_WEB_IDENTITY_TOKEN_FILE",
+    ] {
+        assert!(text.contains(named), "{named} is not in {text}");
     }
 }
 

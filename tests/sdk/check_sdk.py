@@ -10,7 +10,8 @@ import json
 import urllib.error
 import urllib.request
 
-from tencentcloud.common.credential import Credential
+from tencentcloud.common.common_client import CommonClient
+from tencentcloud.common.credential import Credential, CVMRoleCredential
 from tencentcloud.common.exception.tencent_cloud_sdk_exception import TencentCloudSDKException
 from tencentcloud.common.profile.client_profile import ClientProfile
 from tencentcloud.common.profile.http_profile import HttpProfile
@@ -22,6 +23,8 @@ UNKNOWN_ID = Credential("AKIDSANDBOXfakeKEY000000000000000099", "SANDBOXfakeSecr
 TEMPORARY_ID, TEMPORARY_KEY = "AKIDSANDBOXfakeTMP000000000000000003", "SANDBOXfakeSecretKey000000000003"
 TEMPORARY = Credential(TEMPORARY_ID, TEMPORARY_KEY, "SANDBOXfakeSessionToken/with+chars==")
 WITHOUT_TOKEN = Credential(TEMPORARY_ID, TEMPORARY_KEY)
+
+ROLE = "qcs::cam::uin/100000000001:roleName/redis-backup-reader"
 
 ORDERS, SEED_BACKUP = "crs-4y9t57vt", "678362566696298532848117"
 LEDGER, LEDGER_BACKUP = "crs-fsi3c9qz", "880031957264410098127733"
@@ -67,6 +70,26 @@ def check_signatures(args):
     check("an unsigned payload", len(backup_url(client(args.api, unsigned_payload=True)).BackupInfos), 5)
     sent = json.load(urllib.request.urlopen(f"{args.control}/requests"))[-1]["headers"]
     check("which says so", dict(sent).get("X-TC-Content-SHA256"), "UNSIGNED-PAYLOAD")
+
+
+def assume(args, action, parameters, credential=None, **options):
+    http = HttpProfile(protocol="http", endpoint=args.sts.removeprefix("http://"), reqTimeout=10)
+    of = CommonClient("sts", "2018-08-13", credential, "ap-guangzhou", profile=ClientProfile(httpProfile=http))
+    role = {"RoleArn": ROLE, "RoleSessionName": "sdk", "DurationSeconds": 600}
+    key = of.call_json(action, role | parameters, options=options)["Response"]["Credentials"]
+    return Credential(key["TmpSecretId"], key["TmpSecretKey"], key["Token"])
+
+
+def check_temporary_keys(args):
+    # The SDK has no setting for the address of the metadata service.
+    CVMRoleCredential._role_endpoint = f"{args.metadata}/latest/meta-data/cam/security-credentials/"
+    check("the key of a server's role", len(backup_url(client(args.api, CVMRoleCredential())).BackupInfos), 5)
+    check("of a role assumed", len(backup_url(client(args.api, assume(args, "AssumeRole", {}, KEY))).BackupInfos), 5)
+    wrong = code_of(lambda: assume(args, "AssumeRole", {}, WRONG_KEY))
+    check("by somebody without a key", wrong, "AuthFailure.SignatureFailure")
+    identity = {"ProviderId": "sandbox-cluster", "WebIdentityToken": "SANDBOXfakeWebIdentityToken.header.signature"}
+    of_pod = assume(args, "AssumeRoleWithWebIdentity", identity, SkipSign=True)
+    check("and of a pod's identity", len(backup_url(client(args.api, of_pod)).BackupInfos), 5)
 
 
 def check_regions(args):
@@ -129,10 +152,12 @@ def check_limit(args):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    for listener in ("api", "fsi", "control"):
+    for listener in ("api", "fsi", "metadata", "sts", "control"):
         parser.add_argument(f"--{listener}", required=True)
     args = parser.parse_args()
-    for part in (check_signatures, check_regions, check_errors, check_lists, check_downloads, check_limit):
+    check_signatures(args)
+    check_temporary_keys(args)
+    for part in (check_regions, check_errors, check_lists, check_downloads, check_limit):
         part(args)
     print(f"all {len(done)} checks passed")
 

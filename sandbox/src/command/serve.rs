@@ -23,6 +23,12 @@ pub(super) struct Serve {
     /// Where pre-signed URLs lead.
     #[arg(long, default_value = "127.0.0.1:18082")]
     storage: SocketAddr,
+    /// Where the metadata service of a server listens.
+    #[arg(long, default_value = "127.0.0.1:18085")]
+    metadata: SocketAddr,
+    /// Where the token service listens.
+    #[arg(long, default_value = "127.0.0.1:18086")]
+    sts: SocketAddr,
     /// Where the control port listens.
     #[arg(long, default_value = "127.0.0.1:18084")]
     control: SocketAddr,
@@ -54,6 +60,8 @@ impl Serve {
         say(&format!("fsi      {}", sandbox.fsi_url()))?;
         say(&format!("issuer   {}", sandbox.issuer_url()))?;
         say(&format!("storage  {}", sandbox.storage_url()))?;
+        say(&format!("metadata {}", sandbox.metadata_url()))?;
+        say(&format!("sts      {}", sandbox.sts_url()))?;
         say(&format!("control  {}", sandbox.control_url()))?;
         say("ready")?;
         tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(until_told_to_stop())
@@ -78,6 +86,8 @@ impl Serve {
             ],
             issuer: self.issuer,
             storage: self.storage,
+            metadata: self.metadata,
+            sts: self.sts,
             control: self.control,
             ..Options::with_settings(settings)
         }

@@ -89,6 +89,8 @@ struct NewCredential {
     secret_id: String,
     secret_key: String,
     token: Option<String>,
+    #[serde(default)]
+    expires_at: Option<i64>,
     account: String,
 }
 
@@ -134,8 +136,8 @@ impl ControlPort {
             ("POST", "/keys/rotate") => self.rotate(read::<Rotation>(body)?.old).await,
             ("POST", "/token") => Ok(token_reply(&self.world, body).await),
             ("POST", "/credentials") => {
-                let NewCredential { secret_id, secret_key, token, account } = read(body)?;
-                control.add_credential(Credential { secret_id, secret_key, token, account });
+                let NewCredential { secret_id, secret_key, token, expires_at, account } = read(body)?;
+                control.add_credential(Credential { secret_id, secret_key, token, expires_at, account });
                 Ok(done())
             }
             ("DELETE", path) if path.starts_with("/credentials/") => {
@@ -144,6 +146,7 @@ impl ControlPort {
                     false => Err(Refused { status: 404, why: "no such key".into() }),
                 }
             }
+            ("POST", "/role/rotate") => Ok(shown(&json!({ "before": control.rotate_role_key() }))),
             ("POST", "/reset") => {
                 control.reset();
                 Ok(done())
@@ -177,6 +180,8 @@ impl ControlPort {
             "endpoints": serde_json::Map::from_iter(endpoints),
             "issuer": self.world.issuer.url(),
             "storage": format!("http://{}", addresses.storage),
+            "metadata": format!("http://{}", addresses.metadata),
+            "sts": format!("http://{}", addresses.sts),
             "control": format!("http://{}", addresses.control),
             "credentials": keys,
             "cloud_time": self.world.cloud_now(),

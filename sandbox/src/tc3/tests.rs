@@ -41,7 +41,11 @@ fn authorization_of(vector: &Value) -> String {
 }
 
 fn key_of(vector: &Value) -> Key {
-    Key { secret_key: text(vector, "secret_key").into(), token: vector["token"].as_str().map(Into::into) }
+    Key {
+        secret_key: text(vector, "secret_key").into(),
+        token: vector["token"].as_str().map(Into::into),
+        expires_at: None,
+    }
 }
 
 fn verify_vector(vector: &Value, head: &Head, now: i64) -> Result<(), String> {
@@ -132,7 +136,10 @@ fn a_wrong_key_and_an_unknown_id_are_told_apart() {
         refused.expect_err("is refused").code.into_owned()
     };
 
-    assert_eq!(by(Some(Key { secret_key: "other".into(), token: None })), "AuthFailure.SignatureFailure");
+    assert_eq!(
+        by(Some(Key { secret_key: "other".into(), token: None, expires_at: None })),
+        "AuthFailure.SignatureFailure"
+    );
     assert_eq!(by(None), "AuthFailure.SecretIdNotFound");
 }
 
@@ -185,4 +192,18 @@ fn a_header_that_stands_twice_is_refused() {
     headers.push(("host".into(), "redis.tencentcloudapi.com".into()));
 
     assert_eq!(refusal(&Head::new("POST", "/", headers)), "AuthFailure.InvalidAuthorization");
+}
+
+#[test]
+fn a_temporary_key_is_good_until_the_second_of_its_end() {
+    let vector = basic();
+    let now = now_of(&vector);
+    let verdict = |end: i64| {
+        let find = |_: &str| Some(Key { expires_at: Some(end), ..key_of(&vector) });
+        verify(&head_of(&vector), text(&vector, "body").as_bytes(), text(&vector, "service"), now, find)
+            .map_err(|error| error.code.into_owned())
+    };
+
+    assert_eq!(verdict(now + 1), Ok(()));
+    assert_eq!(verdict(now), Err("AuthFailure.TokenFailure".to_owned()));
 }

@@ -7,6 +7,7 @@ mod control;
 mod downloads;
 mod faults;
 mod issuer;
+mod keys;
 mod limit;
 mod program;
 mod vectors;

@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_sandbox");
-const LISTENERS: [&str; 5] = ["--api", "--fsi", "--issuer", "--storage", "--control"];
+const LISTENERS: [&str; 7] = ["--api", "--fsi", "--issuer", "--storage", "--metadata", "--sts", "--control"];
 
 /// A running program that does not outlive its test.
 struct Running(Child);
@@ -66,7 +66,7 @@ fn it_names_its_listeners_hands_out_a_token_and_ends_on_sigterm() {
 
     assert_eq!(
         named.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(),
-        ["api", "fsi", "issuer", "storage", "control"]
+        ["api", "fsi", "issuer", "storage", "metadata", "sts", "control"]
     );
     assert!(token.status.success());
     assert_eq!(String::from_utf8_lossy(&token.stdout).trim().split('.').count(), 3);

@@ -121,6 +121,7 @@ pub(crate) fn authority(url: &str) -> &str {
 #[derive(Clone)]
 pub(crate) struct Call {
     pub(crate) url: String,
+    pub(crate) service: &'static str,
     pub(crate) action: &'static str,
     pub(crate) version: &'static str,
     pub(crate) region: &'static str,
@@ -136,6 +137,7 @@ impl Call {
     pub(crate) fn new(sandbox: &Sandbox, action: &'static str, body: &Value) -> Self {
         Self {
             url: sandbox.api_url(),
+            service: "redis",
             action,
             version: "2018-04-12",
             region: known::CHENGDU,
@@ -164,9 +166,10 @@ impl Call {
             "POST\n/\n\ncontent-type:application/json\nhost:{host}\n\ncontent-type;host\n{}",
             hex(&Sha256::digest(&self.body))
         );
-        let scope = format!("{date}/redis/tc3_request");
+        let service = self.service;
+        let scope = format!("{date}/{service}/tc3_request");
         let to_sign = format!("TC3-HMAC-SHA256\n{}\n{scope}\n{}", self.at, hex(&Sha256::digest(canonical)));
-        let key = ["redis", "tc3_request"]
+        let key = [service, "tc3_request"]
             .iter()
             .fold(hmac(format!("TC3{}", self.key).as_bytes(), &date), |key, part| hmac(&key, part));
         let signature = hex(&hmac(&key, &to_sign));

@@ -3,6 +3,8 @@
 //! What it writes stands on one line for every reader: not only the line feed is escaped, but whatever anybody takes
 //! for the end of a line.
 
+use std::io::Write as _;
+
 /// Appends a member's name behind a member that is there already.
 pub(super) fn name(out: &mut Vec<u8>, name: &'static str) {
     out.extend_from_slice(b",\"");
@@ -28,6 +30,15 @@ pub(super) fn free(out: &mut Vec<u8>, member: &'static str, text: Option<&str>) 
     name(out, member);
     match text {
         Some(text) => string(out, text),
+        None => out.extend_from_slice(b"null"),
+    }
+}
+
+/// Appends a member that is a number, or `null`.
+pub(super) fn number(out: &mut Vec<u8>, member: &'static str, number: Option<u32>) {
+    name(out, member);
+    match number {
+        Some(number) => write!(out, "{number}").expect("memory takes whatever is written"),
         None => out.extend_from_slice(b"null"),
     }
 }

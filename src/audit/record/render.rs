@@ -4,7 +4,7 @@ use std::{io::Write as _, time::SystemTime};
 
 use super::{
     Record,
-    json::{free, list, name, plain},
+    json::{free, list, name, number, plain},
 };
 use crate::{
     audit::chain::BEGINNING,
@@ -57,6 +57,8 @@ impl Renderer {
         plain(out, "action", record.action.map(Action::as_str));
         plain(out, "instance_id", record.instance.as_ref().map(InstanceId::as_str));
         plain(out, "backup_id", record.backup.as_ref().map(BackupId::as_str));
+        number(out, "file", record.file);
+        free(out, "file_name", record.file_name.as_deref());
         plain(out, "region", record.region.as_ref().map(Region::as_str));
         plain(out, "network", record.network.map(Network::as_str));
         plain(out, "decision", Some(record.decision.as_str()));
@@ -137,6 +139,8 @@ mod tests {
             "action": record.action.map(Action::as_str),
             "instance_id": record.instance.as_ref().map(InstanceId::as_str),
             "backup_id": record.backup.as_ref().map(BackupId::as_str),
+            "file": record.file,
+            "file_name": record.file_name.as_deref(),
             "region": record.region.as_ref().map(Region::as_str),
             "network": record.network.map(Network::as_str),
             "decision": record.decision.as_str(),
@@ -161,7 +165,7 @@ mod tests {
              \"request_id\":\"00000000000000000000000000000002\",\"trace_id\":null,\"issuer\":\"sso\",\
              \"subject\":\"alice\",\"groups\":[\"dba\"],\"client_ip\":\"127.0.0.1\",\"reason\":\"INC-1\",\
              \"action\":\"ReadBackupUrls\",\"instance_id\":\"crs-4y9t57vt\",\
-             \"backup_id\":\"678362566696298532848117\",\"region\":\"ap-chengdu\",\"network\":\"both\",\
+             \"backup_id\":\"678362566696298532848117\",\"file\":null,\"file_name\":null,\"region\":\"ap-chengdu\",\"network\":\"both\",\
              \"decision\":\"deny\",\"policies\":[\"suspended\"],\"status\":403,\"cache\":\"none\",\
              \"upstream_request_id\":null,\"expires_at\":null,\"url_fingerprints\":[]}"
         );
@@ -225,6 +229,8 @@ mod tests {
                 client_ip: if given { "2001:db8::1" } else { "192.0.2.1" }.parse().unwrap(),
                 reason: reason.into(),
                 action: given.then_some(Action::ListBackups),
+                file: given.then_some(files as u32),
+                file_name: given.then(|| upstream.as_str().into()),
                 region: None,
                 decision: if given { Decision::Allow } else { Decision::Error },
                 policies,

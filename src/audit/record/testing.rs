@@ -28,6 +28,8 @@ pub(in crate::audit) fn record_of(subject: &str, number: u128) -> Record {
         action: Some(Action::ReadBackupUrls),
         instance: InstanceId::try_from("crs-4y9t57vt").ok(),
         backup: BackupId::try_from("678362566696298532848117").ok(),
+        file: None,
+        file_name: None,
         region: Region::try_from("ap-chengdu").ok(),
         network: Some(Network::Both),
         decision: Decision::Deny,

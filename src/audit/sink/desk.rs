@@ -6,6 +6,7 @@
 
 use std::{
     cell::{Cell, RefCell},
+    future::poll_fn,
     mem,
     pin::pin,
     rc::{Rc, Weak},
@@ -28,7 +29,9 @@ use super::{
 use crate::audit::record::{Record, Renderer};
 
 /// See the module. It belongs to the thread on which it is first used, under a tokio `LocalSet`.
-#[derive(Debug)]
+///
+/// Cloning it is cheap; a clone is the same desk.
+#[derive(Clone, Debug)]
 pub struct Desk(Rc<Inner>);
 
 #[derive(Debug)]
@@ -65,10 +68,15 @@ struct Flight {
 /// Requests that wait for the records of one batch.
 #[derive(Debug, Default)]
 struct Waiters {
-    /// Records of the batch before the first that is waited for.
-    skipped: usize,
     verdict: Cell<Option<Verdict>>,
-    wakers: RefCell<Vec<Option<Waker>>>,
+    places: RefCell<Vec<Place>>,
+}
+
+/// Which record of the batch is waited for, and how to wake whoever does.
+#[derive(Debug)]
+struct Place {
+    record: usize,
+    waker: Option<Waker>,
 }
 
 /// What became of a batch, for its waiters.
@@ -102,30 +110,35 @@ impl Desk {
         }
         let (waiters, index) = {
             let state = &mut *self.0.state.borrow_mut();
-            if state.open.byte_len() > OPEN_BYTES {
+            if !self.0.add(state, record, status) {
                 return Err(AuditError::TooSlow);
-            }
-            let renderer = &mut state.renderer;
-            state.open.push(|out| renderer.render(record, shared.clock.wall(), status, out));
-            if state.since.is_none() {
-                state.since = Some(shared.clock.monotonic());
-                if state.flight.is_none() {
-                    self.0.call.notify_one();
-                }
             }
             if !mem::replace(&mut state.has_task, true) {
                 spawn_local(hand_over(Rc::downgrade(&self.0), Rc::clone(&self.0.call), tick(shared.timeout)));
             }
-            (Rc::clone(&state.waiters), state.waiters.stand_in())
+            (Rc::clone(&state.waiters), state.waiters.stand_in(state.open.len() - 1))
         };
         waiters.wait(index).await
+    }
+
+    /// Hands over the record of a request that nobody waits for any more. It may be called from anywhere, also while
+    /// the worker ends. Says whether there was room for it.
+    pub fn write_unattended(&self, record: &Record, status: u16) -> bool {
+        let state = &mut *self.0.state.borrow_mut();
+        let has_room = self.0.add(state, record, status);
+        if !state.has_task {
+            self.0.submit_unattended(state);
+        }
+        has_room
     }
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        // The task finds the desk gone, and ends.
+        // The task finds the desk gone, and ends; where it has ended before, what it left is handed over here.
         self.call.notify_one();
+        let state = &mut *self.state.borrow_mut();
+        self.submit_unattended(state);
     }
 }
 
@@ -163,6 +176,30 @@ fn tick(timeout: Duration) -> Interval {
 }
 
 impl Inner {
+    /// Adds a record to the open batch, and calls the task where it is the first. Says whether there was room.
+    fn add(&self, state: &mut State, record: &Record, status: u16) -> bool {
+        if state.open.byte_len() > OPEN_BYTES {
+            return false;
+        }
+        let (renderer, clock) = (&mut state.renderer, &self.shared.clock);
+        state.open.push(|out| renderer.render(record, clock.wall(), status, out));
+        if state.since.is_none() {
+            state.since = Some(clock.monotonic());
+            if state.flight.is_none() {
+                self.call.notify_one();
+            }
+        }
+        true
+    }
+
+    /// Hands what has gathered to the writer, with nobody who waits.
+    fn submit_unattended(&self, state: &mut State) {
+        state.since = None;
+        if !state.open.is_empty() {
+            self.shared.queue.push(Job::Write(mem::take(&mut state.open), Arc::default()));
+        }
+    }
+
     /// Hands what has gathered to the writer, where anything has.
     fn submit(&self) -> Option<Arc<Slot>> {
         let state = &mut *self.state.borrow_mut();
@@ -206,8 +243,7 @@ impl Inner {
             }
             state.open.withhold();
             state.since = None;
-            let behind = Waiters { skipped: state.open.len(), ..Waiters::default() };
-            (Rc::clone(&flight.waiters), mem::replace(&mut state.waiters, Rc::new(behind)))
+            (Rc::clone(&flight.waiters), mem::take(&mut state.waiters))
         };
         in_flight.tell(Verdict::GivenUp);
         waiting.tell(Verdict::GivenUp);
@@ -215,21 +251,24 @@ impl Inner {
 }
 
 impl Waiters {
-    /// A place for one more. Returns which.
-    fn stand_in(&self) -> usize {
-        let mut wakers = self.wakers.borrow_mut();
-        wakers.push(None);
-        wakers.len() - 1
+    /// A place for one more, who waits for that record of the batch. Returns which.
+    fn stand_in(&self, record: usize) -> usize {
+        let mut places = self.places.borrow_mut();
+        places.push(Place { record, waker: None });
+        places.len() - 1
     }
 
     async fn wait(&self, index: usize) -> Result<(), AuditError> {
-        std::future::poll_fn(|context| match self.verdict.get() {
-            Some(Verdict::Written(written)) if self.skipped + index < written => Poll::Ready(Ok(())),
-            Some(Verdict::Written(_)) => Poll::Ready(Err(AuditError::Refused)),
-            Some(Verdict::GivenUp) => Poll::Ready(Err(AuditError::TooSlow)),
-            None => {
-                self.wakers.borrow_mut()[index] = Some(context.waker().clone());
-                Poll::Pending
+        poll_fn(|context| {
+            let place = &mut self.places.borrow_mut()[index];
+            match self.verdict.get() {
+                Some(Verdict::Written(written)) if place.record < written => Poll::Ready(Ok(())),
+                Some(Verdict::Written(_)) => Poll::Ready(Err(AuditError::Refused)),
+                Some(Verdict::GivenUp) => Poll::Ready(Err(AuditError::TooSlow)),
+                None => {
+                    place.waker = Some(context.waker().clone());
+                    Poll::Pending
+                }
             }
         })
         .await
@@ -237,11 +276,14 @@ impl Waiters {
 
     /// The first verdict stands.
     fn tell(&self, verdict: Verdict) {
-        if self.verdict.get().is_none() {
-            self.verdict.set(Some(verdict));
+        if self.verdict.get().is_some() {
+            return;
         }
-        for waker in self.wakers.take().into_iter().flatten() {
-            waker.wake();
+        self.verdict.set(Some(verdict));
+        for place in &mut *self.places.borrow_mut() {
+            if let Some(waker) = place.waker.take() {
+                waker.wake();
+            }
         }
     }
 }

@@ -6,6 +6,7 @@ use std::{
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
+        mpsc::SyncSender,
     },
     task::Poll,
     time::Duration,
@@ -36,7 +37,7 @@ pub(super) enum Job {
     /// Write these.
     Write(Batch, Arc<Slot>),
     /// Look for the file and the key again.
-    Reopen(oneshot::Sender<Result<(), ReopenError>>),
+    Reopen(SyncSender<Result<(), ReopenError>>),
     /// End.
     Close(oneshot::Sender<()>),
 }

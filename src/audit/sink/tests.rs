@@ -164,6 +164,23 @@ fn wait_for_lock(path: &Path) {
 }
 
 #[test]
+fn what_nobody_waits_for_is_written_too_even_where_the_worker_ends() {
+    let folder = Folder::new();
+    let audit = folder.start();
+    let (idle, busy) = (audit.desk(), audit.desk());
+
+    assert!(idle.write_unattended(&record_of("alice", 1), 499));
+    on_a_worker(async {
+        assert_eq!(write(&busy, 2..3).await, [Ok(())]);
+        assert!(busy.write_unattended(&record_of("alice", 3), 499));
+    });
+    drop(busy);
+    on_a_worker(audit.close());
+
+    assert_eq!(outline(&folder.read("audit")), [(1, 499), (2, 200), (3, 499)]);
+}
+
+#[test]
 fn two_gateways_do_not_write_one_file_and_no_other_file_is_taken_for_an_audit() {
     let folder = Folder::new();
     let _audit = folder.start();
@@ -297,11 +314,11 @@ fn a_renamed_file_is_left_and_a_new_one_goes_on_with_the_chain() {
 
     on_a_worker(async {
         write(&desk, 1..3).await;
-        audit.reopen().await.unwrap();
+        audit.reopen().unwrap();
         write(&desk, 3..4).await;
         fs::rename(folder.path("audit"), folder.path("audit.1")).unwrap();
         write(&desk, 4..5).await;
-        audit.reopen().await.unwrap();
+        audit.reopen().unwrap();
         write(&desk, 5..7).await;
     });
 
@@ -325,12 +342,12 @@ fn a_new_key_begins_a_segment_that_names_it_and_a_bad_one_changes_nothing() {
     on_a_worker(async {
         write(&desk, 1..3).await;
         fs::write(folder.path("key"), "hunter2").unwrap();
-        let refused = audit.reopen().await.unwrap_err().to_string();
+        let refused = audit.reopen().unwrap_err().to_string();
         assert!(refused.starts_with("audit.key_file: ") && !refused.contains("hunter2"), "{refused}");
         assert_eq!(fingerprints(&audit), before);
         write(&desk, 3..4).await;
         folder.set_keys(&[8, 7]);
-        audit.reopen().await.unwrap();
+        audit.reopen().unwrap();
         write(&desk, 4..6).await;
     });
 
@@ -352,10 +369,10 @@ fn a_file_that_cannot_be_opened_anew_is_written_on() {
         write(&desk, 1..2).await;
         fs::rename(folder.path("audit"), folder.path("audit.1")).unwrap();
         fs::create_dir(folder.path("audit")).unwrap();
-        assert!(matches!(audit.reopen().await, Err(ReopenError::Open(OpenError::Io { .. }))));
+        assert!(matches!(audit.reopen(), Err(ReopenError::Open(OpenError::Io { .. }))));
         assert_eq!(write(&desk, 2..3).await, [Ok(())]);
         audit.close().await;
-        assert!(matches!(audit.reopen().await, Err(ReopenError::Ended)));
+        assert!(matches!(audit.reopen(), Err(ReopenError::Ended)));
     });
 
     assert_eq!(outline(&folder.read("audit.1")).len(), 2);

@@ -1,6 +1,8 @@
 //! The list itself, in the order of the documentation. Defaults are those of the contract with our users: a change here
 //! changes the product.
 
+mod tencent;
+
 use super::{
     Key, Kind,
     Otherwise::{self, Is, Nothing, Required},
@@ -14,15 +16,18 @@ const KIB: u64 = 1 << 10;
 const GIB: u64 = 1 << 30;
 
 const ADDRESS: Kind = Kind::Text("an IP address with a port, such as \"0.0.0.0:8080\" or \"[::]:8080\"");
-const ENDPOINT: &str =
-    "\"https://host[:port]\" without a path, a query or a user; plain http only to loopback addresses";
 
 const fn key(path: &'static str, kind: Kind, otherwise: Otherwise, meaning: &'static str) -> Key {
     Key { path, kind, otherwise, meaning }
 }
 
 /// Every key that this version knows.
-pub(in crate::config) const KEYS: &[Key] = &[
+pub(in crate::config) fn all() -> impl Iterator<Item = &'static Key> {
+    [FIRST, tencent::KEYS, REST].into_iter().flatten()
+}
+
+/// The keys before `[tencent]`.
+const FIRST: &[Key] = &[
     key("server.listen", ADDRESS, Is("0.0.0.0:8080"), "The public listener."),
     key(
         "server.admin_listen",
@@ -51,6 +56,16 @@ pub(in crate::config) const KEYS: &[Key] = &[
         "Networks whose `Forwarded` and `X-Forwarded-For` are believed.",
     ),
     key(
+        "cors.allowed_origins",
+        Kind::Texts(
+            "[\"https://dashboard.example.internal\"]",
+            "an origin as browsers write it, such as \"https://dashboard.example.internal\": scheme and host in lower \
+             case, the port only where it is not the scheme's own, nothing behind it",
+        ),
+        Is("[]"),
+        "Web pages of these origins may use the API from a browser, with a token of their own. Compared exactly.",
+    ),
+    key(
         "auth.leeway",
         Kind::Duration(0, 10 * MINUTE),
         Is("30s"),
@@ -74,6 +89,20 @@ pub(in crate::config) const KEYS: &[Key] = &[
         Is("10s"),
         "The least time between two fetches of a key set that unknown key ids cause.",
     ),
+    key(
+        "auth.jwks_max_stale",
+        Kind::Duration(SECOND, 30 * DAY),
+        Is("24h"),
+        "How long keys count after the last fetch that brought them. Beyond it the issuer's tokens are answered with 503.",
+    ),
+    key(
+        "auth.revoked_file",
+        Kind::Path,
+        Nothing,
+        "What is accepted no more: lines `jti:<issuer name>:<jti>`, `sub:<issuer name>:<sub>`, `kid:<issuer name>:<kid>`, \
+         blank lines, and comments behind `#`. Read again when it changes; a change takes effect within a second, on \
+         tokens that were accepted before, too. A file with a mistake keeps the list before it in force.",
+    ),
     key("auth.issuers", Kind::Tables("[[auth.issuers]]"), Required, "Whose tokens are accepted. In the file only."),
     key(
         "auth.issuers[].name",
@@ -86,7 +115,8 @@ pub(in crate::config) const KEYS: &[Key] = &[
         Kind::Text("at most 64 printable characters without blanks"),
         Is(""),
         "Stands before `sub` and groups in policies. Unique, at most one empty, and no other begins with it, so that \
-         two issuers never mean the same user.",
+         two issuers never mean the same user. An issuer whose prefix is empty cannot name users and groups that begin \
+         with another's.",
     ),
     key(
         "auth.issuers[].issuer",
@@ -107,19 +137,42 @@ pub(in crate::config) const KEYS: &[Key] = &[
             "RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384 or EdDSA",
         ),
         Is("[\"RS256\", \"ES256\", \"EdDSA\"]"),
-        "The signature algorithms that this issuer uses. Asymmetric ones only.",
+        "The signature algorithms that this issuer uses. Asymmetric ones only; with `hs256_secret_file` it is HS256 alone.",
     ),
     key(
         "auth.issuers[].jwks_url",
         Kind::Url("an https URL without a user; plain http only to loopback addresses"),
         Nothing,
-        "Where the key set is fetched. Either this or `jwks_file`.",
+        "Where the key set is fetched. Without it, `jwks_file` and `hs256_secret_file` it is found by OpenID Connect \
+         discovery, at `<issuer>/.well-known/openid-configuration`.",
     ),
     key(
         "auth.issuers[].jwks_file",
         Kind::Path,
         Nothing,
-        "A file with the key set, read again on every refresh. Either this or `jwks_url`.",
+        "A file with the key set in place of `jwks_url`. Read again every second.",
+    ),
+    key(
+        "auth.issuers[].hs256_secret_file",
+        Kind::Path,
+        Nothing,
+        "A file with the secret of an issuer that signs with HS256, 32 to 4096 bytes; a line break at its end is not part \
+         of it. Whoever has the secret can make tokens. Such an issuer has no other keys. Read again every second.",
+    ),
+    key(
+        "auth.issuers[].ca_file",
+        Kind::Path,
+        Nothing,
+        "Certificate authorities (PEM) that are trusted for this issuer's keys beside the built-in ones. Read for each \
+         fetch.",
+    ),
+    key(
+        "auth.issuers[].bearer_token_file",
+        Kind::Path,
+        Nothing,
+        "A token that is shown when the keys are fetched, as a Kubernetes cluster wants it. Read for each fetch. With \
+         discovery it goes on to the key set only where that is at the same host and port as the issuer; where it is \
+         not, name `jwks_url`.",
     ),
     key(
         "auth.issuers[].groups_claim",
@@ -128,92 +181,10 @@ pub(in crate::config) const KEYS: &[Key] = &[
         "The claim that lists the caller's groups, as a dotted path; empty: no groups.",
     ),
     key("policy.dir", Kind::Path, Is("config/policies"), "The folder whose `*.cedar` files are the policies."),
-    key(
-        "tencent.account",
-        Kind::Text("a name that matches [A-Za-z0-9._-]{1,64}"),
-        Is("default"),
-        "The name under which quota and cache are kept. Never a key id: a rotation of keys changes neither.",
-    ),
-    key(
-        "tencent.regions",
-        Kind::Texts(
-            "[\"ap-guangzhou\", \"ap-shanghai\"]",
-            "a region such as \"ap-guangzhou\", matching [a-z]{2}-[a-z]+(-[a-z0-9]+)*",
-        ),
-        Required,
-        "The regions that may be asked, and that are searched where a caller names none.",
-    ),
-    key(
-        "tencent.endpoint",
-        Kind::Url(ENDPOINT),
-        Is("https://redis.tencentcloudapi.com"),
-        "The host that is called. The international site is `https://redis.intl.tencentcloudapi.com`. Financial zones \
-         (`*-fsi`) are called at `https://redis.<region>.tencentcloudapi.com` instead.",
-    ),
-    key(
-        "tencent.endpoints",
-        Kind::Map("{ \"ap-chengdu\" = \"https://redis.ap-chengdu.tencentcloudapi.com\" }", ENDPOINT),
-        Is("{}"),
-        "Other endpoints, region by region.",
-    ),
-    key(
-        "tencent.connect_timeout",
-        Kind::Duration(10, 5 * MINUTE),
-        Is("2s"),
-        "The time to open a connection, TLS included.",
-    ),
-    key(
-        "tencent.timeout",
-        Kind::Duration(10, 5 * MINUTE),
-        Is("5s"),
-        "The time for one attempt, from the first byte sent to the last byte read.",
-    ),
-    key(
-        "tencent.max_retries",
-        Kind::Number(0, 10),
-        Is("2"),
-        "Attempts after the first, within the request's own deadline. Each costs a token of the quota.",
-    ),
-    key(
-        "tencent.ca_file",
-        Kind::Path,
-        Nothing,
-        "Certificate authorities (PEM) that are trusted beside the built-in ones.",
-    ),
-    key(
-        "tencent.credentials.source",
-        Kind::Word(&["auto", "env", "file"]),
-        Is("auto"),
-        "`env` reads `TENCENTCLOUD_SECRET_ID`, `TENCENTCLOUD_SECRET_KEY` and `TENCENTCLOUD_TOKEN`, `file` reads `file`, \
-         `auto` tries one after the other.",
-    ),
-    key(
-        "tencent.credentials.file",
-        Kind::Path,
-        Nothing,
-        "A JSON document `{\"secret_id\": …, \"secret_key\": …, \"token\"?: …}`, read again when it changes.",
-    ),
-    key(
-        "tencent.download.limit_type",
-        Kind::Word(&["NoLimit", "LimitOnlyIntranet", "Customize"]),
-        Required,
-        "From where the URLs may be used. Without this section nothing is sent, and the account's own restriction holds.",
-    ),
-    key(
-        "tencent.download.vpcs",
-        Kind::Map("{ \"ap-guangzhou\" = [\"vpc-1a2b3c4d\"] }", "a list of VPC ids such as [\"vpc-1a2b3c4d\"]"),
-        Nothing,
-        "With `Customize`: the VPCs, region by region.",
-    ),
-    key(
-        "tencent.download.ips",
-        Kind::Texts(
-            "[\"10.1.2.3\"]",
-            "an IP address or a network inside a VPC, such as \"10.1.2.3\" or \"10.1.0.0/16\"",
-        ),
-        Nothing,
-        "With `Customize`: addresses inside the VPCs.",
-    ),
+];
+
+/// The keys behind `[tencent]`.
+const REST: &[Key] = &[
     key(
         "rate_limit.requests_per_second",
         Kind::Number(1, 10_000),
@@ -245,6 +216,19 @@ pub(in crate::config) const KEYS: &[Key] = &[
         Kind::Number(1, 1_000_000),
         Is("100"),
         "Requests that a caller who was idle may send at once.",
+    ),
+    key(
+        "rate_limit.failed_auth.requests_per_second",
+        Kind::Number(1, 1_000_000),
+        Is("50"),
+        "Failed authentications of one client address that are answered each second. Beyond it, tokens from that address \
+         that are not known yet are answered with 429, unverified.",
+    ),
+    key(
+        "rate_limit.failed_auth.burst",
+        Kind::Number(1, 1_000_000),
+        Is("200"),
+        "Failed authentications of one client address that are answered at once.",
     ),
     key(
         "cache.max_bytes",

@@ -1,31 +1,44 @@
 //! `[auth]` and its issuers.
 
-use std::{net::IpAddr, sync::Arc};
-
-use awc::http::Uri;
+use std::{num::NonZeroU32, path::PathBuf, sync::Arc};
 
 use crate::{
     config::field::{Field, Refused, all, refuse_repeats},
-    identity::{Algorithm, IssuerSettings, KeySource, Settings},
+    identity::{Algorithm, FailureLimits, IssuerSettings, KeySetUrl, KeySource, Settings},
 };
 
-pub(super) fn read(auth: &Field<'_>) -> Result<Settings, Refused> {
+/// `failed_auth` is `[rate_limit.failed_auth]`, which stands beside the other limits but is about tokens.
+pub(super) fn read(auth: &Field<'_>, failed_auth: &Field<'_>) -> Result<Settings, Refused> {
     let leeway = auth.at("leeway").duration();
     let max_token_life = auth.at("max_token_life").duration();
     let jwks_refresh = auth.at("jwks_refresh").duration();
     let jwks_cooldown = auth.at("jwks_cooldown").duration();
+    let jwks_max_stale = auth.at("jwks_max_stale").duration();
+    let revoked_file = auth.at("revoked_file").given().map(|file| file.path_to_file()).transpose();
     let issuers = auth.at("issuers").some_items().and_then(|items| {
         let issuers = all(items.iter().map(issuer));
         keep_apart(&items);
         issuers
     });
+    let failed_auth = failure_limits(failed_auth);
     Ok(Settings {
         leeway: leeway?,
         max_token_life: max_token_life?,
         jwks_refresh: jwks_refresh?,
         jwks_cooldown: jwks_cooldown?,
+        jwks_max_stale: jwks_max_stale?,
+        revoked_file: revoked_file?,
+        failed_auth: failed_auth?,
         issuers: issuers?,
     })
+}
+
+fn failure_limits(section: &Field<'_>) -> Result<FailureLimits, Refused> {
+    let requests_per_second = section.at("requests_per_second").number();
+    let burst = section.at("burst").number();
+    // The table's bounds begin at one.
+    let at_least_one = |number| NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN);
+    Ok(FailureLimits { requests_per_second: at_least_one(requests_per_second?), burst: at_least_one(burst?) })
 }
 
 fn issuer(issuer: &Field<'_>) -> Result<IssuerSettings, Refused> {
@@ -36,9 +49,11 @@ fn issuer(issuer: &Field<'_>) -> Result<IssuerSettings, Refused> {
     let audiences = issuer.at("audiences").some_items().and_then(|items| {
         all(items.iter().map(|item| item.parse(|text| is_printable(text, 1, 1024).then(|| text.to_owned()))))
     });
-    let algorithms =
-        issuer.at("algorithms").some_items().and_then(|items| all(items.iter().map(|item| algorithm(item))));
     let keys = keys(issuer);
+    let has_secret = matches!(keys, Ok(KeySource::Secret(_)));
+    let algorithms = algorithms(&issuer.at("algorithms"), has_secret);
+    let ca_file = of_fetches(issuer, "ca_file", &keys);
+    let bearer_token_file = of_fetches(issuer, "bearer_token_file", &keys);
     let groups_claim = issuer.at("groups_claim").parse(claim_path);
     Ok(IssuerSettings {
         name: name?,
@@ -47,30 +62,71 @@ fn issuer(issuer: &Field<'_>) -> Result<IssuerSettings, Refused> {
         audiences: audiences?,
         algorithms: algorithms?,
         keys: keys?,
+        ca_file: ca_file?,
+        bearer_token_file: bearer_token_file?,
         groups_claim: groups_claim?,
     })
 }
 
+/// Keys come from one place: a URL, a file, a secret, or where discovery says.
 fn keys(issuer: &Field<'_>) -> Result<KeySource, Refused> {
-    let url = issuer.at("jwks_url").given();
-    let file = issuer.at("jwks_file").given();
-    match (url, file) {
-        (Some(url), None) => url.parse(|text| is_key_set_url(text).then(|| KeySource::Url(text.to_owned()))),
-        (None, Some(file)) => file.path_to_file().map(KeySource::File),
-        (Some(_), Some(file)) => Err(file.refuse("must not stand beside jwks_url: keys come from one place")),
-        (None, None) => Err(issuer.refuse("must say where its keys are, with jwks_url or jwks_file")),
+    let given: Vec<_> =
+        ["jwks_url", "jwks_file", "hs256_secret_file"].into_iter().filter_map(|name| issuer.at(name).given()).collect();
+    let Some((first, others)) = given.split_first() else { return discovery(issuer) };
+    if let Some(other) = others.first() {
+        let first = first.path().rsplit('.').next().unwrap_or_default();
+        return Err(other.refuse(format!("must not stand beside {first}: keys come from one place")));
+    }
+    match first.path().rsplit('.').next() {
+        Some("jwks_url") => first.parse(|text| KeySetUrl::try_from(text).ok()).map(KeySource::Url),
+        Some("jwks_file") => first.path_to_file().map(KeySource::File),
+        _ => first.path_to_file().map(KeySource::Secret),
     }
 }
 
-fn algorithm(item: &Field<'_>) -> Result<Algorithm, Refused> {
+fn discovery(issuer: &Field<'_>) -> Result<KeySource, Refused> {
+    let claim = issuer.at("issuer").written_text().unwrap_or_default();
+    KeySetUrl::of_discovery(claim).map(KeySource::Discovery).map_err(|_| {
+        issuer.refuse(
+            "must say where its keys are, with jwks_url, jwks_file or hs256_secret_file: discovery needs an issuer that \
+             is an https URL, or http on this machine",
+        )
+    })
+}
+
+/// A file that matters only where keys are fetched.
+fn of_fetches(issuer: &Field<'_>, name: &str, keys: &Result<KeySource, Refused>) -> Result<Option<PathBuf>, Refused> {
+    let Some(field) = issuer.at(name).given() else { return Ok(None) };
+    if matches!(keys, Ok(KeySource::File(_) | KeySource::Secret(_))) {
+        return Err(field.refuse("must stand beside jwks_url or discovery only: keys in a file are not fetched"));
+    }
+    field.path_to_file().map(Some)
+}
+
+/// An issuer with a secret signs with HS256 and nothing else, and no other issuer does: with both kinds beside each
+/// other, a public key could be taken for a secret.
+fn algorithms(field: &Field<'_>, has_secret: bool) -> Result<Vec<Algorithm>, Refused> {
+    if has_secret && field.is_default() {
+        return Ok(vec![Algorithm::Hs256]);
+    }
+    let items = field.some_items()?;
+    all(items.iter().map(|item| algorithm(item, has_secret)))
+}
+
+fn algorithm(item: &Field<'_>, has_secret: bool) -> Result<Algorithm, Refused> {
     let name = item.text()?;
-    if let Some(known) = Algorithm::ALL.into_iter().find(|known| known.as_str() == name) {
+    let known = Algorithm::from_name(name);
+    if has_secret {
+        return known.filter(|algorithm| algorithm.is_symmetric()).ok_or_else(|| {
+            item.refuse("must be HS256 and nothing beside it: the issuer's key is the secret of hs256_secret_file")
+        });
+    }
+    if let Some(known) = known.filter(|algorithm| !algorithm.is_symmetric()) {
         return Ok(known);
     }
     if name.starts_with("HS") {
-        return Err(
-            item.refuse(format!("must be asymmetric, not {name:?}: whoever can check its signatures can make them"))
-        );
+        let why = "whoever can check its signatures can make them; HS256 alone is possible, with hs256_secret_file";
+        return Err(item.refuse(format!("must be asymmetric, not {name:?}: {why}")));
     }
     item.parse(|_| None)
 }
@@ -116,55 +172,9 @@ fn claim_path(text: &str) -> Option<Vec<String>> {
     text.split('.').map(|name| is_printable(name, 1, 128).then(|| name.to_owned())).collect()
 }
 
-/// Keys decide who is let in, so the way to them must be proof against a stranger on the network: `https`, or `http`
-/// that stays on this machine. A password in it would end in logs.
-fn is_key_set_url(text: &str) -> bool {
-    let Ok(url) = text.parse::<Uri>() else { return false };
-    let (Some(scheme), Some(authority)) = (url.scheme_str(), url.authority()) else { return false };
-    if authority.as_str().contains('@') || authority.host().is_empty() || text.contains('#') {
-        return false;
-    }
-    scheme == "https" || (scheme == "http" && is_loopback(authority.host()))
-}
-
-fn is_loopback(host: &str) -> bool {
-    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    host.eq_ignore_ascii_case("localhost") || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn keys_come_over_https_or_from_this_machine() {
-        for url in [
-            "https://sso.example.internal/jwks",
-            "https://sso.example.internal:8443/jwks?v=1",
-            "http://127.0.0.1:18081/jwks",
-            "http://[::1]:18081/jwks",
-            "http://localhost/jwks",
-        ] {
-            assert!(is_key_set_url(url), "{url}");
-        }
-        for url in [
-            "",
-            "sso.example.internal/jwks",
-            "/jwks",
-            "ftp://127.0.0.1/jwks",
-            "file:///etc/jwks",
-            "http://sso.example.internal/jwks",
-            "http://127.0.0.1.example.com/jwks",
-            "http://localhost.example.com/jwks",
-            "http://127.0.0.1@example.com/jwks",
-            "https://user:password@sso.example.internal/jwks",
-            "https:///jwks",
-            "https://sso.example.internal/jwks#key",
-            "https://sso.example.internal/a b",
-        ] {
-            assert!(!is_key_set_url(url), "{url}");
-        }
-    }
 
     #[test]
     fn a_claim_path_is_split_at_its_dots() {

@@ -1,4 +1,4 @@
-//! The sections whose keys stand for themselves: `[policy]`, `[rate_limit]`, `[cache]`, `[audit]`, `[log]`.
+//! The sections whose keys stand for themselves: `[cors]`, `[policy]`, `[rate_limit]`, `[cache]`, `[audit]`, `[log]`.
 
 use std::{num::NonZeroU32, path::PathBuf};
 
@@ -6,10 +6,18 @@ use tracing_subscriber::EnvFilter;
 
 use crate::{
     audit, cache,
-    config::field::{Field, Refused},
+    config::field::{Field, Refused, all, refuse_repeats},
+    http::cors::{self, Origin},
     policy, quota,
     telemetry::{self, Format},
 };
+
+pub(super) fn cors(section: &Field<'_>) -> Result<cors::Settings, Refused> {
+    let items = section.at("allowed_origins").items()?;
+    let allowed_origins = all(items.iter().map(|item| item.parse(|text| Origin::try_from(text).ok())));
+    refuse_repeats(&items);
+    Ok(cors::Settings { allowed_origins: allowed_origins? })
+}
 
 pub(super) fn policy(section: &Field<'_>) -> Result<policy::Settings, Refused> {
     Ok(policy::Settings { dir: section.at("dir").path_to_file()? })

@@ -9,7 +9,7 @@ use crate::{
     domain::Region,
     tencent::{
         DownloadRestriction, Settings,
-        credentials::Source,
+        credentials::{self, RoleArn, Source},
         endpoint::{Endpoint, Endpoints},
     },
 };
@@ -73,20 +73,40 @@ enum SourceWord {
     Auto,
     Env,
     File,
+    CvmRole,
+    TkeOidc,
 }
 
-fn credentials(section: &Field<'_>) -> Result<Source, Refused> {
+fn credentials(section: &Field<'_>) -> Result<credentials::Settings, Refused> {
+    let source = source(section);
+    let assume_role = section.at("assume_role_arn").given().map(|field| {
+        let role = RoleArn::try_from(field.text()?);
+        role.map_err(|error| field.refuse(error.to_string()))
+    });
+    let metadata = section.at("metadata_endpoint");
+    let metadata = metadata
+        .text()
+        .and_then(|text| Endpoint::try_metadata(text).map_err(|error| metadata.refuse(error.to_string())));
+    let sts = endpoint(&section.at("sts_endpoint"));
+    Ok(credentials::Settings { source: source?, assume_role: assume_role.transpose()?, metadata: metadata?, sts: sts? })
+}
+
+fn source(section: &Field<'_>) -> Result<Source, Refused> {
     let source = section.at("source").parse(|word| match word {
         "auto" => Some(SourceWord::Auto),
         "env" => Some(SourceWord::Env),
         "file" => Some(SourceWord::File),
+        "cvm_role" => Some(SourceWord::CvmRole),
+        "tke_oidc" => Some(SourceWord::TkeOidc),
         _ => None,
     });
     let file = section.at("file").given().map(|file| file.path_to_file()).transpose();
     match (source?, file?) {
         (SourceWord::Auto, file) => Ok(Source::Auto { file }),
-        // A file beside it stays unread, so that one variable can point a deployment at the environment.
+        // A file beside these stays unread, so that one variable can point a deployment at another source.
         (SourceWord::Env, _) => Ok(Source::Env),
+        (SourceWord::CvmRole, _) => Ok(Source::CvmRole),
+        (SourceWord::TkeOidc, _) => Ok(Source::TkeOidc),
         (SourceWord::File, Some(file)) => Ok(Source::File(file)),
         (SourceWord::File, None) => {
             Err(section.at("file").refuse("must be set, to a path: tencent.credentials.source is \"file\""))

@@ -6,7 +6,7 @@ use super::{BASE, Loaded, lines, problems, valid};
 use crate::{
     config::{Variables, load},
     domain::Region,
-    identity::{Algorithm, KeySource},
+    identity::{Algorithm, KeySetUrl, KeySource},
     telemetry::Format,
     tencent::{DownloadRestriction, credentials::Source},
 };
@@ -26,7 +26,7 @@ fn what_is_left_out_has_its_default() {
     assert_eq!(config.policy.dir.to_str(), Some("config/policies"));
     assert_eq!(&*config.tencent.account, "default");
     assert_eq!(config.tencent.max_retries, 2);
-    assert_eq!(config.tencent.credentials, Source::Auto { file: None });
+    assert_eq!(config.tencent.credentials.source, Source::Auto { file: None });
     assert_eq!(config.tencent.download, None);
     assert_eq!(config.rate_limit.requests_per_second, 20);
     assert_eq!(config.rate_limit.guard, Duration::from_millis(50));
@@ -37,7 +37,7 @@ fn what_is_left_out_has_its_default() {
     assert_eq!(&*issuer.prefix, "");
     assert_eq!(issuer.algorithms, [Algorithm::Rs256, Algorithm::Es256, Algorithm::EdDsa]);
     assert_eq!(issuer.groups_claim, ["groups"]);
-    assert_eq!(issuer.keys, KeySource::Url("https://sso.example.internal/jwks".to_owned()));
+    assert_eq!(issuer.keys, KeySource::Url(KeySetUrl::try_from("https://sso.example.internal/jwks").unwrap()));
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn a_variable_is_toml_or_a_bare_word() {
     assert_eq!(&*config.tencent.account, "100000000001");
     assert_eq!(config.tencent.regions.iter().map(Region::as_str).collect::<Vec<_>>(), ["ap-shanghai-fsi"]);
     assert_eq!(config.tencent.endpoints.by_region.len(), 1);
-    assert_eq!(config.tencent.credentials, Source::Env);
+    assert_eq!(config.tencent.credentials.source, Source::Env);
     assert_eq!(config.tencent.download, Some(DownloadRestriction::LimitOnlyIntranet));
     assert_eq!(config.cache.max_bytes, 1 << 20);
     assert_eq!(config.log.level, "info,actix_server=warn");
@@ -93,7 +93,7 @@ fn a_variable_for_a_table_lies_under_the_variables_for_its_keys() {
         ("GATEWAY_TENCENT__CREDENTIALS__SOURCE", "file"),
     ];
 
-    assert_eq!(valid(BASE, &pairs).config.tencent.credentials, Source::File("f".into()));
+    assert_eq!(valid(BASE, &pairs).config.tencent.credentials.source, Source::File("f".into()));
 }
 
 #[test]
@@ -153,7 +153,7 @@ fn a_wrong_variable_is_told_by_its_name() {
         (
             "GATEWAY___LEVEL",
             "x",
-            "\"\" (GATEWAY___LEVEL): is not known to this version; known here: server, auth, policy, tencent, rate_limit, cache, audit, log",
+            "\"\" (GATEWAY___LEVEL): is not known to this version; known here: server, cors, auth, policy, tencent, rate_limit, cache, audit, log",
         ),
     ] {
         let expected: &[&str] = if told.is_empty() { &[] } else { &[told] };

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::{BASE, lines, load_text, problems, variables};
 use crate::config::{
-    keys::{KEYS, Kind, Otherwise},
+    keys::{self, Kind, Otherwise},
     load,
 };
 
@@ -102,8 +102,8 @@ fn a_wrong_value_is_told_where_it_stands_and_what_would_be_right() {
              filter such as \"info,actix_server=warn\", not \"inof\"",
         ),
         (
-            "[tencent.credentials]\nsource = \"cvm_role\"",
-            "tencent.credentials.source (FILE:11:10): must be \"auto\", \"env\" or \"file\", not \"cvm_role\"",
+            "[tencent.credentials]\nsource = \"vault\"",
+            "tencent.credentials.source (FILE:11:10): must be \"auto\", \"env\", \"file\", \"cvm_role\" or \"tke_oidc\", not \"vault\"",
         ),
         (
             "[tencent.credentials]\nsource = \"file\"",
@@ -190,7 +190,13 @@ fn a_wrong_issuer_is_told_what_would_be_right() {
             "auth.issuers[0].jwks_url (FILE:9:12): must be an https URL without a user; plain http only to loopback \
              addresses",
         ),
-        (JWKS_URL, "", "auth.issuers[0] (FILE:5:1): must say where its keys are, with jwks_url or jwks_file"),
+        (
+            "issuer = \"https://sso.example.internal\"\naudiences = [\"redis-backup-gateway\"]\n\
+             jwks_url = \"https://sso.example.internal/jwks\"",
+            "issuer = \"sso\"\naudiences = [\"redis-backup-gateway\"]",
+            "auth.issuers[0] (FILE:5:1): must say where its keys are, with jwks_url, jwks_file or hs256_secret_file: \
+             discovery needs an issuer that is an https URL, or http on this machine",
+        ),
         (
             NAME,
             "name = \"sso\"\njwks_file = \"keys.json\"",
@@ -200,7 +206,30 @@ fn a_wrong_issuer_is_told_what_would_be_right() {
             NAME,
             "name = \"sso\"\nalgorithms = [\"ES256\", \"HS256\"]",
             "auth.issuers[0].algorithms[1] (FILE:7:24): must be asymmetric, not \"HS256\": whoever can check its \
-             signatures can make them",
+             signatures can make them; HS256 alone is possible, with hs256_secret_file",
+        ),
+        (
+            NAME,
+            "name = \"sso\"\nhs256_secret_file = \"secret\"",
+            "auth.issuers[0].hs256_secret_file (FILE:7:21): must not stand beside jwks_url: keys come from one place",
+        ),
+        (
+            JWKS_URL,
+            "hs256_secret_file = \"secret\"\nalgorithms = [\"HS256\", \"RS256\"]",
+            "auth.issuers[0].algorithms[1] (FILE:10:24): must be HS256 and nothing beside it: the issuer's key is the \
+             secret of hs256_secret_file",
+        ),
+        (
+            JWKS_URL,
+            "jwks_file = \"keys.json\"\nca_file = \"ca.pem\"",
+            "auth.issuers[0].ca_file (FILE:10:11): must stand beside jwks_url or discovery only: keys in a file are not \
+             fetched",
+        ),
+        (
+            JWKS_URL,
+            "hs256_secret_file = \"secret\"\nbearer_token_file = \"token\"",
+            "auth.issuers[0].bearer_token_file (FILE:10:21): must stand beside jwks_url or discovery only: keys in a file \
+             are not fetched",
         ),
         (
             NAME,
@@ -307,13 +336,13 @@ fn an_unknown_key_is_told_what_may_have_been_meant() {
         ),
         (
             "[shared]\nurl = \"redis://:secret@127.0.0.1\"",
-            "shared (FILE:10:1): is not known to this version; known here: server, auth, policy, tencent, rate_limit, \
+            "shared (FILE:10:1): is not known to this version; known here: server, cors, auth, policy, tencent, rate_limit, \
              cache, audit, log",
         ),
         (
             "[[auth.issuers]]\nname = \"b\"\nprefix = \"b:\"\nissuer = \"b\"\naudiences = [\"b\"]\njwks_file = \"b\"\n\
-             ca_file = \"b\"",
-            "auth.issuers[1].ca_file (FILE:16:11): is not known to this version; ca_file stands in [tencent]",
+             account = \"b\"",
+            "auth.issuers[1].account (FILE:16:11): is not known to this version; account stands in [tencent]",
         ),
         (
             "[log]\n\"a\\u001b[2Jb\" = 1",
@@ -353,7 +382,7 @@ leeway = 30
 
 [[auth.issuers]]
 name = "SSO"
-issuer = "https://sso.example.internal"
+issuer = "sso"
 audiences = []
 algorithms = ["HS512"]
 
@@ -378,8 +407,8 @@ max_bytes = "lots"
             "auth.leeway",
             "auth.issuers[0].name",
             "auth.issuers[0].audiences",
-            "auth.issuers[0].algorithms[0]",
             "auth.issuers[0]",
+            "auth.issuers[0].algorithms[0]",
             "tencent.regions[0]",
             "tencent.max_retries",
             "cache.max_bytes",
@@ -480,7 +509,7 @@ fn a_url_with_a_password_and_the_value_of_an_unknown_key_are_not_repeated() {
 
 #[test]
 fn every_key_is_read_and_every_required_key_is_missed() {
-    for key in KEYS {
+    for key in keys::all() {
         let wrong = match key.kind {
             Kind::Tables(_) => continue,
             _ => "2026-11-24",
@@ -506,7 +535,7 @@ fn every_key_is_read_and_every_required_key_is_missed() {
 
 #[test]
 fn every_word_that_is_offered_is_taken() {
-    for key in KEYS {
+    for key in keys::all() {
         let Kind::Word(words) = key.kind else { continue };
         for word in words {
             let name = format!("GATEWAY_{}", key.path.to_uppercase().replace('.', "__"));

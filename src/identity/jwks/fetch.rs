@@ -1,22 +1,48 @@
-//! One attempt to read a key set from where the configuration says. Nothing in a token ever decides where.
+//! One attempt to read an issuer's keys from where the configuration says. Nothing in a token ever decides where.
 
-use std::{path::Path, time::Duration};
+use std::{
+    fs::File,
+    io::{self, Read as _},
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
-use actix_web::http::{StatusCode, header};
-use tokio::{fs::File, io::AsyncReadExt, time::timeout};
+use actix_web::http::{
+    StatusCode,
+    header::{self, HeaderValue},
+};
+use secrecy::{SecretSlice, zeroize::Zeroizing};
+use tokio::time::timeout;
 
 use crate::{
     identity::{
-        KeySource,
-        key_set::{KeySet, KeySetError, MAX_KEY_SET_BYTES},
+        IssuerSettings, KeySetUrl, KeySource,
+        json::{self, Json},
+        key_set::{KeySet, KeySetError, MAX_KEY_SET_BYTES, MAX_SECRET_BYTES},
     },
-    outbound::{self, BodyError},
+    outbound::{self, BodyError, RootsError, TlsRoots},
 };
 
 /// The longest that an attempt may take, from the first byte out to the last byte in.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Why an attempt brought no key set. Its words never hold the URL or anything that the other side said.
+/// Discovery documents are a few KiB; whatever is much longer is another document.
+const MAX_DISCOVERY_BYTES: usize = 64 * 1024;
+
+/// A service account's token is about 1 KiB.
+const MAX_BEARER_BYTES: usize = 16 * 1024;
+
+/// Where an issuer's keys come from, and what it takes to get them.
+#[derive(Clone, Debug)]
+pub(super) struct Origin {
+    pub(super) source: KeySource,
+    /// What the discovery document must call itself.
+    issuer: String,
+    ca_file: Option<PathBuf>,
+    bearer_token_file: Option<PathBuf>,
+}
+
+/// Why an attempt brought no keys. Its words never hold the URL or anything that the other side said.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum FetchError {
     #[error("no answer within {} seconds", TIMEOUT.as_secs())]
@@ -29,35 +55,193 @@ pub(super) enum FetchError {
     #[error(transparent)]
     Body(#[from] BodyError),
     #[error("the file cannot be read: {0}")]
-    File(std::io::ErrorKind),
+    File(io::ErrorKind),
+    #[error("the bearer token file cannot be read: {0}")]
+    BearerFile(io::ErrorKind),
+    #[error("the bearer token file does not hold one token")]
+    Bearer,
+    #[error("the issuer's ca_file: {0}")]
+    Roots(#[from] RootsError),
+    #[error("the answer is not a discovery document")]
+    NotDiscovery,
+    /// OpenID Connect Discovery 1.0, section 4.3: exactly the same, or it speaks for somebody else.
+    #[error("the discovery document is that of another issuer")]
+    OtherIssuer,
+    #[error("the discovery document's jwks_uri is not https, nor http on this machine")]
+    KeySetUrl,
     #[error(transparent)]
     KeySet(#[from] KeySetError),
 }
 
-/// Reads the key set from its source within [`TIMEOUT`].
-pub(super) async fn fetch(source: &KeySource, client: &awc::Client) -> Result<KeySet, FetchError> {
-    let document = async {
-        match source {
-            KeySource::Url(url) => from_url(url, client).await,
-            KeySource::File(path) => from_file(path).await.map_err(|error| FetchError::File(error.kind())),
+impl Origin {
+    pub(super) fn of(issuer: &IssuerSettings) -> Self {
+        Self {
+            source: issuer.keys.clone(),
+            issuer: issuer.issuer.clone(),
+            ca_file: issuer.ca_file.clone(),
+            bearer_token_file: issuer.bearer_token_file.clone(),
         }
-    };
-    let document = timeout(TIMEOUT, document).await.map_err(|_| FetchError::TimedOut)??;
-    Ok(KeySet::parse(&document)?)
+    }
+
+    /// Whether the keys lie on this machine's disk.
+    pub(super) fn is_file(&self) -> bool {
+        matches!(self.source, KeySource::File(_) | KeySource::Secret(_))
+    }
+
+    /// Reads the keys within [`TIMEOUT`]. `client` trusts the built-in authorities alone.
+    pub(super) async fn fetch(&self, client: &awc::Client) -> Result<KeySet, FetchError> {
+        match &self.source {
+            KeySource::File(path) => Ok(KeySet::parse(&read_file(path, MAX_KEY_SET_BYTES).map_err(FetchError::File)?)?),
+            KeySource::Secret(path) => Ok(KeySet::of_secret(read_secret(path).map_err(FetchError::File)?)?),
+            KeySource::Url(url) => timeout(TIMEOUT, self.fetch_from(url, client)).await.unwrap_or(TIMED_OUT),
+            KeySource::Discovery(url) => timeout(TIMEOUT, self.discover(url, client)).await.unwrap_or(TIMED_OUT),
+        }
+    }
+
+    async fn fetch_from(&self, url: &KeySetUrl, client: &awc::Client) -> Result<KeySet, FetchError> {
+        let client = self.client(client)?;
+        let document = get(url, self.bearer()?.as_ref(), &client, MAX_KEY_SET_BYTES).await?;
+        Ok(KeySet::parse(&document)?)
+    }
+
+    /// The issuer's own token goes to the host that it is meant for, and to no other that a document names.
+    async fn discover(&self, url: &KeySetUrl, client: &awc::Client) -> Result<KeySet, FetchError> {
+        let client = self.client(client)?;
+        let bearer = self.bearer()?;
+        let document = get(url, bearer.as_ref(), &client, MAX_DISCOVERY_BYTES).await?;
+        let keys = key_set_url(&document, &self.issuer)?;
+        let bearer = bearer.filter(|_| keys.has_same_origin(url));
+        Ok(KeySet::parse(&get(&keys, bearer.as_ref(), &client, MAX_KEY_SET_BYTES).await?)?)
+    }
+
+    /// The authorities are read each time: those of a cluster are renewed while we run.
+    fn client(&self, shared: &awc::Client) -> Result<awc::Client, FetchError> {
+        match &self.ca_file {
+            None => Ok(shared.clone()),
+            Some(ca_file) => Ok(outbound::client(&TlsRoots::load(Some(ca_file))?, TIMEOUT, TIMEOUT)),
+        }
+    }
+
+    /// The value of `Authorization`, read each time: such tokens live for an hour.
+    fn bearer(&self) -> Result<Option<HeaderValue>, FetchError> {
+        let Some(path) = &self.bearer_token_file else { return Ok(None) };
+        let content = read_file(path, MAX_BEARER_BYTES).map_err(FetchError::BearerFile)?;
+        let token = content.trim_ascii();
+        if token.is_empty() || token.len() > MAX_BEARER_BYTES || !token.iter().all(u8::is_ascii_graphic) {
+            return Err(FetchError::Bearer);
+        }
+        let value = Zeroizing::new([b"Bearer ", token].concat());
+        let mut value = HeaderValue::from_bytes(&value).map_err(|_| FetchError::Bearer)?;
+        value.set_sensitive(true);
+        Ok(Some(value))
+    }
 }
 
-async fn from_url(url: &str, client: &awc::Client) -> Result<Vec<u8>, FetchError> {
-    let request = client.get(url).insert_header((header::ACCEPT, "application/jwk-set+json, application/json"));
+const TIMED_OUT: Result<KeySet, FetchError> = Err(FetchError::TimedOut);
+
+async fn get(
+    url: &KeySetUrl,
+    bearer: Option<&HeaderValue>,
+    client: &awc::Client,
+    limit_bytes: usize,
+) -> Result<Vec<u8>, FetchError> {
+    let mut request =
+        client.get(url.as_str()).insert_header((header::ACCEPT, "application/jwk-set+json, application/json"));
+    if let Some(bearer) = bearer {
+        request = request.insert_header((header::AUTHORIZATION, bearer.clone()));
+    }
     let mut response = request.send().await.map_err(|_| FetchError::Unreachable)?;
     if response.status() != StatusCode::OK {
         return Err(FetchError::Status(response.status().as_u16()));
     }
-    Ok(outbound::read_body(&mut response, MAX_KEY_SET_BYTES).await?.into())
+    Ok(outbound::read_body(&mut response, limit_bytes).await?.into())
 }
 
-/// Reads one byte more than a key set may have: enough for the parser to see that there are too many.
-async fn from_file(path: &Path) -> std::io::Result<Vec<u8>> {
-    let mut document = Vec::new();
-    File::open(path).await?.take(MAX_KEY_SET_BYTES as u64 + 1).read_to_end(&mut document).await?;
-    Ok(document)
+/// `jwks_uri` of a discovery document that is this issuer's.
+fn key_set_url(document: &[u8], issuer: &str) -> Result<KeySetUrl, FetchError> {
+    let members = json::object(document).map_err(|_| FetchError::NotDiscovery)?;
+    let text = |name| match members.get(name) {
+        Some(Json::String(text)) => Ok(text.as_str()),
+        _ => Err(FetchError::NotDiscovery),
+    };
+    if text("issuer")? != issuer {
+        return Err(FetchError::OtherIssuer);
+    }
+    KeySetUrl::try_from(text("jwks_uri")?).map_err(|_| FetchError::KeySetUrl)
+}
+
+/// The secret of a file, without the line break that editors put at its end.
+///
+/// # Errors
+///
+/// Whatever the system says. The length is judged by [`KeySet::of_secret`].
+pub(in crate::identity) fn read_secret(path: &Path) -> Result<SecretSlice<u8>, io::ErrorKind> {
+    // Room for a line break, and for one byte that shows that the secret is too long.
+    let content = read_file(path, MAX_SECRET_BYTES + 2)?;
+    let secret = content.strip_suffix(b"\n").unwrap_or(&content);
+    let secret = secret.strip_suffix(b"\r").unwrap_or(secret);
+    Ok(SecretSlice::from(secret.to_vec()))
+}
+
+/// Reads one byte more than the limit: enough for who judges the length to see that there are too many. Everything that
+/// is read here is small and on a local disk or in memory, so it is read in place.
+fn read_file(path: &Path, limit_bytes: usize) -> Result<Zeroizing<Vec<u8>>, io::ErrorKind> {
+    // The whole room is taken at once: a vector that grows leaves copies of a secret behind.
+    let mut content = Zeroizing::new(Vec::with_capacity(limit_bytes + 1));
+    let read = File::open(path).and_then(|file| file.take(limit_bytes as u64 + 1).read_to_end(&mut content));
+    read.map_err(|error| error.kind())?;
+    Ok(content)
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::ExposeSecret as _;
+
+    use super::*;
+
+    #[test]
+    fn a_secret_is_read_without_the_line_break_at_its_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secret");
+        for (content, secret) in
+            [("s", "s"), ("s\n", "s"), ("s\r\n", "s"), ("s\n\n", "s\n"), (" s \n", " s "), ("", ""), ("a\nb", "a\nb")]
+        {
+            std::fs::write(&path, content).unwrap();
+
+            let read = read_secret(&path).unwrap();
+
+            assert_eq!(read.expose_secret(), secret.as_bytes(), "{content:?}");
+            assert_eq!(format!("{read:?}"), "SecretBox<[u8]>([REDACTED])");
+        }
+    }
+
+    #[test]
+    fn a_discovery_document_must_be_the_issuers_and_name_a_safe_place() {
+        let read = |text: &str| key_set_url(text.as_bytes(), "https://sso.example.internal").map_err(|e| e.to_string());
+        let with = |issuer: &str, jwks_uri: &str| {
+            read(&serde_json::json!({"issuer": issuer, "jwks_uri": jwks_uri, "x": 1}).to_string())
+        };
+        let other = FetchError::OtherIssuer.to_string();
+
+        assert!(with("https://sso.example.internal", "https://keys.example/jwks").is_ok());
+        for issuer in
+            ["https://sso.example.internal/", "https://SSO.example.internal", "http://sso.example.internal", ""]
+        {
+            assert_eq!(with(issuer, "https://keys.example/jwks"), Err(other.clone()), "{issuer}");
+        }
+        for url in ["http://keys.example/jwks", "/jwks", "file:///etc/passwd", "https://user:pw@keys.example", ""] {
+            assert_eq!(with("https://sso.example.internal", url), Err(FetchError::KeySetUrl.to_string()), "{url}");
+        }
+        for text in [
+            "",
+            "[]",
+            "<html></html>",
+            r#"{"issuer":"https://sso.example.internal"}"#,
+            r#"{"jwks_uri":"https://keys.example"}"#,
+            r#"{"issuer":["https://sso.example.internal"],"jwks_uri":"https://keys.example"}"#,
+            r#"{"issuer":"https://evil.example","issuer":"https://sso.example.internal","jwks_uri":"https://a"}"#,
+        ] {
+            assert_eq!(read(text), Err(FetchError::NotDiscovery.to_string()), "{text}");
+        }
+    }
 }

@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use self::server::{Answer as Said, Server};
 use super::*;
 use crate::identity::{
-    Denial, Identity, IssuerSettings, Reason, Settings, VerifiedToken,
+    Algorithm, Denial, Identity, IssuerSettings, KeySetUrl, KeySource, Reason, Settings, VerifiedToken,
     testing::{self, P256, STRANGER, SigningKey},
 };
 
@@ -31,22 +31,24 @@ struct Gateway {
 
 impl Gateway {
     fn start(sources: Vec<KeySource>) -> Self {
-        let clock = Clock::manual(testing::now());
         let issuers = sources.into_iter().enumerate().map(|(number, keys)| IssuerSettings {
             name: format!("issuer-{number}").into(),
             keys,
             issuer: if number == 0 { testing::ISSUER.to_owned() } else { format!("{}/{number}", testing::ISSUER) },
             ..testing::issuer()
         });
-        let settings = Settings {
-            leeway: testing::rules().leeway,
-            max_token_life: testing::rules().max_token_life,
-            jwks_refresh: REFRESH,
-            jwks_cooldown: COOLDOWN,
-            issuers: issuers.collect(),
-        };
-        let (identity, refresher) = Identity::new(settings, TlsRoots::load(None).unwrap(), clock.clone());
-        Self { identity, clock, refreshing: actix_web::rt::spawn(refresher.run()) }
+        Self::of(issuers.collect())
+    }
+
+    fn of(issuers: Vec<IssuerSettings>) -> Self {
+        let settings = Settings { jwks_refresh: REFRESH, jwks_cooldown: COOLDOWN, ..testing::settings(issuers) };
+        Self::with(&settings)
+    }
+
+    fn with(settings: &Settings) -> Self {
+        let clock = Clock::manual(testing::now());
+        let (identity, refresher) = Identity::new(settings, clock.clone()).unwrap();
+        Self { identity, clock, refreshing: actix_web::rt::spawn(refresher.run(|_, _| {})) }
     }
 
     fn keys(&self, issuer: usize) -> &Keys {
@@ -66,7 +68,7 @@ impl Gateway {
         self.fetched(fetch).await;
     }
 
-    async fn authenticate(&self, key: &SigningKey) -> Result<VerifiedToken, Denial> {
+    async fn authenticate(&self, key: &SigningKey) -> Result<Arc<VerifiedToken>, Denial> {
         let issued_at = crate::domain::clock::unix_seconds(self.clock.wall());
         let times = serde_json::json!({"iat": issued_at, "exp": issued_at + 600});
         let token = key.token(&testing::with(testing::claims(), times));
@@ -78,6 +80,10 @@ impl Drop for Gateway {
     fn drop(&mut self) {
         self.refreshing.abort();
     }
+}
+
+fn origin(keys: KeySource) -> Origin {
+    Origin::of(&IssuerSettings { keys, ..testing::issuer() })
 }
 
 fn set_of(keys: &[&SigningKey]) -> Vec<u8> {
@@ -113,7 +119,7 @@ fn outages() -> Vec<(&'static str, Said)> {
 fn no_outage_takes_the_last_good_set_away() {
     System::new().block_on(async {
         let server = Server::start(Said::key_set(&set_of(&[&P256]))).await;
-        let gateway = Gateway::start(vec![KeySource::Url(server.url.clone())]);
+        let gateway = Gateway::start(vec![server.source()]);
         gateway.fetched(1).await;
         let last_success = gateway.identity.readiness()[0].last_success;
 
@@ -133,7 +139,7 @@ fn no_outage_takes_the_last_good_set_away() {
 fn without_a_first_set_the_issuer_is_unavailable_until_there_is_one() {
     System::new().block_on(async {
         let server = Server::start(Said::raw(Vec::new())).await;
-        let gateway = Gateway::start(vec![KeySource::Url(server.url.clone())]);
+        let gateway = Gateway::start(vec![server.source()]);
         gateway.fetched(1).await;
 
         for (fetch, (name, said)) in (2..).zip(outages()) {
@@ -156,7 +162,7 @@ fn without_a_first_set_the_issuer_is_unavailable_until_there_is_one() {
 fn a_failed_first_fetch_is_tried_again_on_its_own() {
     System::new().block_on(async {
         let server = Server::start(Said::raw(Vec::new())).await;
-        let gateway = Gateway::start(vec![KeySource::Url(server.url.clone())]);
+        let gateway = Gateway::start(vec![server.source()]);
         gateway.fetched(1).await;
 
         server.say(Said::key_set(&set_of(&[&P256])));
@@ -177,9 +183,9 @@ fn a_slow_answer_is_given_up_after_two_seconds() {
         let slow_body = Server::start(Said::stalled(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{")).await;
 
         let fetches = [&silent, &slow_head, &slow_body].map(|server| {
-            let source = KeySource::Url(server.url.clone());
+            let source = server.source();
             let client = &client;
-            async move { timeout(2 * fetch::TIMEOUT, fetch::fetch(&source, client)).await }
+            async move { timeout(2 * fetch::TIMEOUT, origin(source).fetch(client)).await }
         });
 
         for outcome in join_all(fetches).await {
@@ -196,8 +202,8 @@ fn what_went_wrong_is_told_without_the_address() {
 
         for (name, said) in outages() {
             server.say(said);
-            let source = KeySource::Url(format!("{}?key=hush", server.url));
-            let error = fetch::fetch(&source, &client).await.unwrap_err();
+            let url = KeySetUrl::try_from(format!("{}?key=hush", server.url).as_str()).unwrap();
+            let error = origin(KeySource::Url(url)).fetch(&client).await.unwrap_err();
 
             let text = format!("{error} {error:?}");
             assert!(!text.contains("hush") && !text.contains("127.0.0.1"), "{name}: {text}");
@@ -210,7 +216,7 @@ fn two_hundred_callers_with_a_rotated_key_share_one_fetch_and_none_is_refused() 
     System::new().block_on(async {
         let next = SigningKey::p256("ec-next");
         let server = Server::start(Said::key_set(&set_of(&[&P256]))).await;
-        let gateway = Gateway::start(vec![KeySource::Url(server.url.clone())]);
+        let gateway = Gateway::start(vec![server.source()]);
         gateway.fetched(1).await;
         server.say(Said::key_set(&set_of(&[&P256, &next])));
         server.hold();
@@ -233,7 +239,7 @@ fn invented_key_ids_cost_one_fetch_a_cooldown_and_are_refused_at_once_within_it(
     System::new().block_on(async {
         let invented = SigningKey::p256("invented");
         let server = Server::start(Said::key_set(&set_of(&[&P256]))).await;
-        let gateway = Gateway::start(vec![KeySource::Url(server.url.clone())]);
+        let gateway = Gateway::start(vec![server.source()]);
         gateway.fetched(1).await;
 
         let first = join_all((0..200).map(|_| gateway.authenticate(&invented))).await;
@@ -256,7 +262,7 @@ fn an_issuer_that_does_not_answer_keeps_a_caller_waiting_for_two_seconds_at_most
     System::new().block_on(async {
         let next = SigningKey::p256("ec-next");
         let server = Server::start(Said::key_set(&set_of(&[&P256]))).await;
-        let gateway = Gateway::start(vec![KeySource::Url(server.url.clone())]);
+        let gateway = Gateway::start(vec![server.source()]);
         gateway.fetched(1).await;
         server.hold();
 
@@ -271,7 +277,7 @@ fn a_caller_who_hangs_up_gives_the_place_back() {
     System::new().block_on(async {
         let next = SigningKey::p256("ec-next");
         let server = Server::start(Said::key_set(&set_of(&[&P256]))).await;
-        let gateway = Gateway::start(vec![KeySource::Url(server.url.clone())]);
+        let gateway = Gateway::start(vec![server.source()]);
         gateway.fetched(1).await;
         server.hold();
 
@@ -291,7 +297,7 @@ fn an_issuer_that_hangs_does_not_hold_up_another() {
     System::new().block_on(async {
         let (good, hanging) =
             (Server::start(Said::key_set(&set_of(&[&P256]))).await, Server::start(Said::stalled(b"")).await);
-        let gateway = Gateway::start(vec![KeySource::Url(good.url.clone()), KeySource::Url(hanging.url.clone())]);
+        let gateway = Gateway::start(vec![good.source(), hanging.source()]);
         gateway.fetched(1).await;
         hanging.saw(1).await;
 
@@ -307,7 +313,7 @@ fn no_address_in_a_token_is_ever_called() {
     System::new().block_on(async {
         let strangers = Server::start(Said::key_set(&set_of(&[&STRANGER]))).await;
         let server = Server::start(Said::key_set(&set_of(&[&P256]))).await;
-        let gateway = Gateway::start(vec![KeySource::Url(server.url.clone())]);
+        let gateway = Gateway::start(vec![server.source()]);
         gateway.fetched(1).await;
 
         for kid in ["ec-1", "unknown"] {
@@ -355,16 +361,216 @@ fn a_file_is_read_again_for_an_unknown_key_and_survives_being_broken() {
 
 #[test]
 fn the_same_document_keeps_the_same_set() {
-    let keys = Keys::new("sso".into(), REFRESH, COOLDOWN, Clock::machine().monotonic());
+    let now = Clock::machine().monotonic();
+    let keys = Keys::new(&testing::issuer(), &testing::settings(Vec::new()), now);
     let read = || KeySet::parse(&set_of(&[&P256])).unwrap();
+    let address = || Arc::as_ptr(keys.current(now).as_ref().unwrap());
 
-    keys.publish(read());
-    let first = Arc::as_ptr(keys.current().as_ref().unwrap());
-    keys.publish(read());
-    let second = Arc::as_ptr(keys.current().as_ref().unwrap());
-    keys.publish(KeySet::parse(&set_of(&[&STRANGER])).unwrap());
-    let third = Arc::as_ptr(keys.current().as_ref().unwrap());
+    keys.publish(read(), now);
+    let first = address();
+    keys.publish(read(), now);
+    let second = address();
+    keys.publish(KeySet::parse(&set_of(&[&STRANGER])).unwrap(), now);
+    let third = address();
 
     assert_eq!(first, second);
     assert_ne!(second, third);
+}
+
+#[test]
+fn an_outage_is_survived_until_the_keys_are_too_old_and_not_a_moment_longer() {
+    System::new().block_on(async {
+        let server = Server::start(Said::key_set(&set_of(&[&P256]))).await;
+        let issuer = IssuerSettings { keys: server.source(), ..testing::issuer() };
+        let max_stale = Duration::from_secs(3600);
+        let settings = Settings { jwks_max_stale: max_stale, ..testing::settings(vec![issuer]) };
+        let gateway = Gateway::with(&settings);
+        gateway.fetched(1).await;
+        server.say(Said::raw(Vec::new()));
+        gateway.refresh(2).await;
+
+        gateway.clock.advance(max_stale - 2 * REFRESH - Duration::from_millis(1));
+        let within = gateway.authenticate(&P256).await;
+        gateway.clock.advance(Duration::from_millis(1));
+        let beyond = gateway.authenticate(&P256).await;
+        server.say(Said::key_set(&set_of(&[&P256])));
+        let seen = server.requests();
+        gateway.keys(0).wake.notify_one();
+        server.saw(seen + 1).await;
+        gateway.fetched(seen as u64 + 1).await;
+        let back = gateway.authenticate(&P256).await;
+
+        assert!(within.is_ok());
+        assert_eq!(beyond, Err(Denial::KeysUnavailable));
+        assert!(back.is_ok());
+    });
+}
+
+/// A discovery document of `issuer` that leads to `jwks_uri`.
+fn discovery(issuer: &str, jwks_uri: &str) -> Said {
+    Said::key_set(serde_json::json!({"issuer": issuer, "jwks_uri": jwks_uri}).to_string().as_bytes())
+}
+
+#[test]
+fn keys_are_found_by_discovery_and_refreshed_where_it_then_leads() {
+    System::new().block_on(async {
+        let next = SigningKey::p256("ec-next");
+        let keys = Server::start(Said::key_set(&set_of(&[&P256]))).await;
+        let moved = Server::start(Said::key_set(&set_of(&[&next]))).await;
+        let document = Server::start(discovery(testing::ISSUER, &keys.url)).await;
+        let gateway = Gateway::start(vec![document.discovery()]);
+        gateway.fetched(1).await;
+
+        let first = gateway.authenticate(&P256).await;
+        document.say(discovery(testing::ISSUER, &moved.url));
+        let rotated = gateway.authenticate(&next).await;
+
+        assert!(first.is_ok() && rotated.is_ok());
+        assert_eq!((document.requests(), keys.requests(), moved.requests()), (2, 1, 1));
+        assert!(document.last_request().starts_with("GET /.well-known/openid-configuration HTTP/1.1"));
+    });
+}
+
+#[test]
+fn discovery_that_leads_astray_brings_no_keys_and_takes_none_away() {
+    System::new().block_on(async {
+        let keys = Server::start(Said::key_set(&set_of(&[&P256]))).await;
+        let strangers = Server::start(Said::key_set(&set_of(&[&STRANGER]))).await;
+        let document = Server::start(discovery(testing::ISSUER, &keys.url)).await;
+        let gateway = Gateway::start(vec![document.discovery()]);
+        gateway.fetched(1).await;
+        let port = strangers.url.rsplit(':').next().unwrap();
+
+        let astray = [
+            discovery("https://evil.example", &strangers.url),
+            discovery(&format!("{}/", testing::ISSUER), &strangers.url),
+            discovery(testing::ISSUER, &format!("http://0.0.0.0:{port}")),
+            discovery(testing::ISSUER, "file:///etc/passwd"),
+            Said::with_header("302 Found", &format!("location: {}", strangers.url), b""),
+            Said::key_set(&set_of(&[&STRANGER])),
+            Said::key_set(&vec![b' '; 80 << 10]),
+            Said::new("200 OK", "text/html", b"<html></html>"),
+        ];
+        for (fetch, said) in (2..).zip(astray) {
+            document.say(said);
+            gateway.refresh(fetch).await;
+
+            assert!(gateway.authenticate(&P256).await.is_ok(), "{fetch}");
+        }
+
+        assert_eq!(strangers.requests(), 0);
+        assert_eq!(gateway.authenticate(&STRANGER).await, Err(Denial::Refused(Reason::Signature)));
+    });
+}
+
+#[test]
+fn the_issuers_own_token_is_read_for_each_fetch_and_goes_to_no_other_host() {
+    System::new().block_on(async {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("token");
+        fs::write(&path, "first-token\n").unwrap();
+        let elsewhere = Server::start(Said::key_set(&set_of(&[&P256]))).await;
+        let document = Server::start(discovery(testing::ISSUER, &elsewhere.url)).await;
+        let direct = Server::start(Said::key_set(&set_of(&[&P256]))).await;
+        let issuer = |name: &str, keys| IssuerSettings {
+            name: name.into(),
+            keys,
+            bearer_token_file: Some(path.clone()),
+            ..testing::issuer()
+        };
+        let gateway = Gateway::of(vec![issuer("direct", direct.source()), issuer("found", document.discovery())]);
+        gateway.fetched(1).await;
+        elsewhere.saw(1).await;
+
+        let first = direct.last_request();
+        fs::write(&path, "second-token").unwrap();
+        gateway.refresh(2).await;
+        let second = direct.last_request();
+        fs::write(&path, "two\ntokens").unwrap();
+        gateway.refresh(3).await;
+
+        assert!(first.contains("authorization: Bearer first-token\r\n"), "{first}");
+        assert!(second.contains("authorization: Bearer second-token\r\n"), "{second}");
+        assert_eq!(direct.requests(), 2, "without a token that can be sent nothing is sent");
+        assert!(document.last_request().contains("authorization: Bearer "));
+        assert!(!elsewhere.last_request().contains("authorization"));
+    });
+}
+
+#[test]
+fn a_certificate_of_the_issuers_own_authority_is_trusted_by_its_ca_file_alone() {
+    let keys = set_of(&[&P256]);
+    let authority = std::path::PathBuf::from("tests/vectors/tls/ca.pem");
+    let fetched = |ca_file| {
+        let (port, serving) = outbound::test_peer::tls_server(keys.clone());
+        let url = KeySetUrl::try_from(format!("https://127.0.0.1:{port}/jwks").as_str()).unwrap();
+        let issuer = IssuerSettings { keys: KeySource::Url(url), ca_file, ..testing::issuer() };
+        let outcome = System::new().block_on(async {
+            let client = outbound::client(&TlsRoots::load(None).unwrap(), fetch::TIMEOUT, fetch::TIMEOUT);
+            Origin::of(&issuer).fetch(&client).await.map(|keys| keys.key_count())
+        });
+        let _ = serving.join();
+        outcome
+    };
+
+    assert!(matches!(fetched(Some(authority)), Ok(1)));
+    assert!(matches!(fetched(None), Err(FetchError::Unreachable)));
+}
+
+#[test]
+fn a_secret_file_that_changes_is_another_secret() {
+    System::new().block_on(async {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secret");
+        fs::write(&path, testing::SECRET).unwrap();
+        let issuer = IssuerSettings {
+            keys: KeySource::Secret(path.clone()),
+            algorithms: vec![Algorithm::Hs256],
+            ..testing::issuer()
+        };
+        let gateway = Gateway::of(vec![issuer]);
+        gateway.fetched(1).await;
+        let token = |secret: &[u8]| {
+            testing::hs256_token_of(secret, r#"{"alg":"HS256","kid":"any"}"#, &testing::claims().to_string())
+        };
+        let (old, new) = (token(testing::SECRET), token(&[7; 32]));
+
+        let before = [gateway.identity.authenticate(&old).await, gateway.identity.authenticate(&new).await];
+        fs::write(&path, [7; 32]).unwrap();
+        // Files are read every second; the manual clock passes it.
+        gateway.clock.advance(Duration::from_secs(2));
+        gateway.keys(0).wake.notify_one();
+        gateway.fetched(2).await;
+        let after = [gateway.identity.authenticate(&old).await, gateway.identity.authenticate(&new).await];
+
+        let wrong = Err(Denial::Refused(Reason::Signature));
+        assert!(before[0].is_ok() && after[1].is_ok());
+        assert_eq!([&before[1], &after[0]], [&wrong, &wrong]);
+    });
+}
+
+#[test]
+fn revocations_are_read_again_while_the_refresher_runs() {
+    System::new().block_on(async {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("revoked.txt");
+        fs::write(&path, "").unwrap();
+        let server = Server::start(Said::key_set(&set_of(&[&P256]))).await;
+        let issuer = IssuerSettings { keys: server.source(), ..testing::issuer() };
+        let settings = Settings { revoked_file: Some(path.clone()), ..testing::settings(vec![issuer]) };
+        let gateway = Gateway::with(&settings);
+        gateway.fetched(1).await;
+        let before = gateway.authenticate(&P256).await.is_ok();
+
+        fs::write(&path, "sub:sso:alice\n").unwrap();
+        let revoked = timeout(DEADLINE, async {
+            while gateway.authenticate(&P256).await.is_ok() {
+                tokio::task::yield_now().await;
+            }
+        });
+
+        assert!(before);
+        assert!(revoked.await.is_ok());
+        assert_eq!(gateway.authenticate(&P256).await, Err(Denial::Refused(Reason::Revoked)));
+    });
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::DecodingKey;
 
-use super::{Key, Kind, ed25519};
+use super::{Key, Kind, Material, ed25519};
 use crate::identity::{
     Algorithm,
     json::{Json, Object},
@@ -89,7 +89,7 @@ pub(super) fn read(entry: &Json) -> Result<Key, Unusable> {
     if members.contains_key("kid") && kid(entry).is_none() {
         return Err(Unusable::Malformed);
     }
-    Ok(Key { kid: kid(entry), kind, algorithm, key })
+    Ok(Key { kid: kid(entry), kind, algorithm, material: Material::Public(key) })
 }
 
 /// The id of an entry, where it has one that a token could name.

@@ -36,6 +36,7 @@ fn unsuitable_keys_are_left_out_with_a_reason_and_the_rest_is_used() {
         (RSA.jwk_with(json!({"key_ops": ["encrypt"]})), Unusable::Operations),
         (RSA.jwk_with(json!({"alg": "RSA-OAEP"})), Unusable::Algorithm),
         (RSA.jwk_with(json!({"alg": "ES256"})), Unusable::Algorithm),
+        (RSA.jwk_with(json!({"alg": "HS256"})), Unusable::Algorithm),
         (RSA.jwk_with(json!({"n": "AAAA"})), Unusable::Modulus),
         (RSA.jwk_with(json!({"e": "AQ"})), Unusable::Exponent),
         (RSA.jwk_with(json!({"n": "A+/="})), Unusable::Malformed),
@@ -104,6 +105,39 @@ fn two_readings_of_the_same_bytes_are_the_same_set() {
 
     assert!(one.is_same_document(&other));
     assert!(!one.is_same_document(&parse(&[P256.jwk()]).unwrap()));
+}
+
+#[test]
+fn a_secret_is_the_whole_set_and_verifies_hs256_under_any_name_and_nothing_else() {
+    let keys = KeySet::of_secret(testing::SECRET.to_vec().into()).unwrap();
+    let signature = testing::hmac(testing::SECRET, b"message");
+
+    for kid in [None, Some("any")] {
+        let key = keys.find(kid, Algorithm::Hs256).unwrap();
+        assert!(key.verifies(Algorithm::Hs256, b"message", &testing::b64(&signature)));
+        assert!(!key.verifies(Algorithm::Hs256, b"massage", &testing::b64(&signature)));
+        assert!(!key.verifies(Algorithm::Hs256, b"message", &testing::b64(&signature[..31])));
+        assert!(!key.verifies(Algorithm::Hs256, b"message", ""));
+        assert!(!key.verifies(Algorithm::Rs256, b"message", &testing::b64(&signature)));
+        assert_eq!(keys.find(kid, Algorithm::Es256).err(), Some(Reason::KeyUnsuitable));
+    }
+}
+
+#[test]
+fn a_secret_is_as_long_as_its_hash_at_least() {
+    let of_length = |length: usize| KeySet::of_secret(vec![7; length].into()).err();
+
+    assert_eq!([0, 31, 4097].map(of_length), [Some(KeySetError::SecretLength); 3]);
+    assert_eq!([32, 4096].map(of_length), [None; 2]);
+}
+
+#[test]
+fn debug_shows_no_key_and_nothing_of_a_secret() {
+    let public = format!("{:?}", parse(&testing::jwks()).unwrap());
+    let secret = format!("{:?}", KeySet::of_secret(testing::SECRET.to_vec().into()).unwrap());
+
+    assert!(public.contains("rsa-1") && !public.contains(RSA.jwk()["n"].as_str().unwrap()), "{public}");
+    assert_eq!(secret, "KeySet { keys: [Key { kid: None, kind: Secret, algorithm: None, .. }], skipped: [], .. }");
 }
 
 proptest! {

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use super::{Reason, Rules, VerifiedToken};
+use super::{Reason, Rules, Times, VerifiedToken};
 use crate::{
     domain::Caller,
     identity::{
@@ -33,22 +33,12 @@ pub(super) fn read(
     rules: &Rules,
     now: SystemTime,
 ) -> Result<VerifiedToken, Reason> {
-    let expires_at = moment(claims, "exp")?.ok_or(Reason::Times)?;
-    let not_before = moment(claims, "nbf")?;
-    let issued_at = moment(claims, "iat")?;
-    if now.duration_since(expires_at).is_ok_and(|late| late >= rules.leeway) {
-        return Err(Reason::Expired);
-    }
-    if expires_at.duration_since(now).is_ok_and(|left| left > rules.max_token_life) {
-        return Err(Reason::LifeTooLong);
-    }
-    let is_ahead = |moment: SystemTime| moment.duration_since(now).is_ok_and(|early| early > rules.leeway);
-    if not_before.is_some_and(is_ahead) {
-        return Err(Reason::NotYetValid);
-    }
-    if issued_at.is_some_and(is_ahead) {
-        return Err(Reason::IssuedInFuture);
-    }
+    let times = Times {
+        expires_at: moment(claims, "exp")?.ok_or(Reason::Times)?,
+        not_before: moment(claims, "nbf")?,
+        issued_at: moment(claims, "iat")?,
+    };
+    times.check(rules, now)?;
     if !is_meant_for(claims.get("aud"), &issuer.audiences) {
         return Err(Reason::Audience);
     }
@@ -70,7 +60,7 @@ pub(super) fn read(
         scopes: scopes(claims)?,
         client,
     };
-    Ok(VerifiedToken { caller, expires_at, not_before, jti: text(claims, "jti")?, kid })
+    Ok(VerifiedToken { caller: Arc::new(caller), times, jti: text(claims, "jti")?, kid })
 }
 
 /// A `NumericDate` of RFC 7519: seconds since the epoch, with a fraction or without.

@@ -59,11 +59,15 @@ pub enum Reason {
     GroupsElsewhere,
     /// `email`, `scope`, `scp`, `client_id`, `azp` or `jti` is not plain text, or too long.
     Claim,
+    /// `sub` or a group begins with the prefix of another issuer.
+    ForeignPrefix,
+    /// The token, its subject or its key is revoked.
+    Revoked,
 }
 
 impl Reason {
     /// All of them, in the order of the checks.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 28] = [
         Self::AuthorizationRepeated,
         Self::AuthorizationMalformed,
         Self::TooLarge,
@@ -90,6 +94,8 @@ impl Reason {
         Self::Groups,
         Self::GroupsElsewhere,
         Self::Claim,
+        Self::ForeignPrefix,
+        Self::Revoked,
     ];
 
     /// The name in metrics and logs.
@@ -121,6 +127,8 @@ impl Reason {
             Self::Groups => "groups",
             Self::GroupsElsewhere => "groups_elsewhere",
             Self::Claim => "claim",
+            Self::ForeignPrefix => "foreign_prefix",
+            Self::Revoked => "revoked",
         }
     }
 
@@ -156,6 +164,8 @@ impl Reason {
             Self::Subject => "sub is missing, empty, too long or not plain text",
             Self::Groups => "the groups of the token are not a list of plain names, or too many",
             Self::GroupsElsewhere => "the token does not carry its groups but refers to another place for them",
+            Self::ForeignPrefix => "sub or a group begins with a prefix that is reserved for another issuer",
+            Self::Revoked => "the token has been revoked",
             Self::Claim => "email, scope, scp, client_id, azp or jti is too long or not plain text",
         }
     }

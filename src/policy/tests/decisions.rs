@@ -16,7 +16,7 @@ fn the_policies_that_decided_are_named_in_order() {
         permit (principal, action, resource);
         "#,
     );
-    let decide = |groups: &[&str]| policies.decide(&question(&Principal::new(&caller("alice", groups))));
+    let decide = |groups: &[&str]| policies.decide(&question(&principal_of(&caller("alice", groups))));
 
     assert_eq!(decide(&["dba"]), Decision { allowed: true, policies: ids(&["a", "test#5", "z"]), failed: Vec::new() });
     assert_eq!(decide(&["dba", "suspended"]), Decision { allowed: false, policies: ids(&["out"]), failed: Vec::new() });
@@ -35,7 +35,7 @@ fn a_policy_that_fails_denies_even_where_another_permits() {
         @id("shut") forbid (principal, action, resource) when { context.reason like "*shut*" };
         "#,
     );
-    let principal = Principal::new(&caller("alice", &[]));
+    let principal = principal_of(&caller("alice", &[]));
 
     for (reason, allowed, by, failed) in [
         ("", true, &["open"][..], &[][..]),
@@ -175,7 +175,7 @@ fn the_context_says_from_where_why_and_over_which_network() {
         when { context.network == "inner" };
         "#,
     );
-    let principal = Principal::new(&caller("alice", &[]));
+    let principal = principal_of(&caller("alice", &[]));
     let urls = Action::ReadBackupUrls;
 
     for (action, address, reason, network, by) in [
@@ -203,7 +203,7 @@ fn one_principal_is_asked_about_many_instances_and_regions() {
         permit (principal, action, resource == Instance::"crs-shared");
         "#,
     );
-    let principal = Principal::new(&caller("alice", &["oncall"]));
+    let principal = principal_of(&caller("alice", &["oncall"]));
 
     let seen: Vec<_> = [("crs-a", "ap-chengdu"), ("crs-a", "ap-guangzhou"), ("crs-shared", "ap-guangzhou")]
         .map(|(id, place)| {

@@ -42,7 +42,7 @@ static MIXED: LazyLock<Policies> = LazyLock::new(|| {
 proptest! {
     #[test]
     fn where_no_policy_permits_nothing_is_allowed(caller in any_caller(), reason in ".{0,20}") {
-        let principal = Principal::new(&caller);
+        let principal = principal_of(&caller);
         for action in Action::ALL {
             let request = Request { action, reason: &reason, ..question(&principal) };
             prop_assert!(!ONLY_FORBIDS.decide(&request).allowed);
@@ -60,7 +60,7 @@ proptest! {
         turned.groups.rotate_left(turn.min(caller.groups.len()));
         turned.scopes.reverse();
 
-        let ask = |caller: &Caller| MIXED.decide(&question(&Principal::new(caller)));
+        let ask = |caller: &Caller| MIXED.decide(&question(&principal_of(caller)));
 
         prop_assert_eq!(ask(&caller), ask(&turned));
     }

@@ -116,6 +116,9 @@ impl fmt::Debug for FetchHandle {
     }
 }
 
+/// The time between two looks at a place whose fetch is under way: that of one token at the vendor's default rate.
+const LEAST_SLEEP: Duration = Duration::from_millis(50);
+
 /// One waiter's place for a fetch. Dropping it is hanging up, and costs nothing.
 #[must_use = "a place that is dropped has left the line"]
 pub struct Place {
@@ -153,7 +156,9 @@ impl Place {
             {
                 return refusal;
             }
-            tokio::time::sleep(give_up_at.saturating_duration_since(now)).await;
+            // While the fetch is under way there is nothing to give up on, and asking again at once would be polling.
+            let pause = give_up_at.saturating_duration_since(now);
+            tokio::time::sleep(if pause.is_zero() { LEAST_SLEEP } else { pause }).await;
         }
     }
 }

@@ -11,6 +11,9 @@ pub(super) const SECRET_KEY: &str = "TENCENTCLOUD_SECRET_KEY";
 /// The vendor's SDK ignores it and its command line reads it; a temporary key is of no use without.
 pub(super) const TOKEN: &str = "TENCENTCLOUD_TOKEN";
 
+/// Where the profile of the vendor's tools is looked for first.
+pub(super) const HOME: &str = "HOME";
+
 /// The credentials that `variable` gives; `None` where it gives no id.
 ///
 /// # Errors
@@ -25,6 +28,11 @@ pub(super) fn read(
         return Err(CredentialsError::Missing { looked_for: format!("{SECRET_ID} is set and {SECRET_KEY} is not") });
     };
     Credentials::new(&secret_id, &secret_key, variable(TOKEN)?.as_ref(), |member| name(member).to_owned()).map(Some)
+}
+
+/// What was looked for, where nothing was found.
+pub(super) fn looked_for() -> String {
+    format!("{SECRET_ID} and {SECRET_KEY} are not set")
 }
 
 /// The value of a variable of this process. One that is empty or blank counts as not set: that is how a template

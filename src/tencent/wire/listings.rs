@@ -26,7 +26,7 @@ pub struct Page {
 }
 
 /// Which backups of an instance are listed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct BackupFilter {
     /// Of these states; of all where it is empty (the vendor, unasked, lists only normal ones).
     pub statuses: Vec<BackupStatus>,

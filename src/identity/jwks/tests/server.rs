@@ -8,11 +8,14 @@ use tokio::{
     sync::watch,
 };
 
+use crate::identity::{KeySetUrl, KeySource};
+
 /// Serves one answer at a time until it is dropped.
 pub(super) struct Server {
     pub(super) url: String,
     answer: Arc<Mutex<Answer>>,
     served: watch::Receiver<usize>,
+    request: Arc<Mutex<String>>,
     gate: watch::Sender<bool>,
     accepting: tokio::task::JoinHandle<()>,
 }
@@ -57,17 +60,35 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/jwks", listener.local_addr().unwrap());
         let answer = Arc::new(Mutex::new(answer));
+        let request = Arc::<Mutex<String>>::default();
         let (count, served) = watch::channel(0);
         let (gate, open) = watch::channel(true);
         let accepting = tokio::spawn({
-            let answer = Arc::clone(&answer);
+            let (answer, request) = (Arc::clone(&answer), Arc::clone(&request));
             async move {
                 while let Ok((stream, _)) = listener.accept().await {
-                    tokio::spawn(serve(stream, Arc::clone(&answer), count.clone(), open.clone()));
+                    let (answer, request) = (Arc::clone(&answer), Arc::clone(&request));
+                    tokio::spawn(serve(stream, answer, request, count.clone(), open.clone()));
                 }
             }
         });
-        Self { url, answer, served, gate, accepting }
+        Self { url, answer, served, request, gate, accepting }
+    }
+
+    /// A key set that is fetched here.
+    pub(super) fn source(&self) -> KeySource {
+        KeySource::Url(KeySetUrl::try_from(self.url.as_str()).unwrap())
+    }
+
+    /// A discovery document that is fetched here, whatever issuer it is for.
+    pub(super) fn discovery(&self) -> KeySource {
+        let origin = self.url.strip_suffix("/jwks").unwrap();
+        KeySource::Discovery(KeySetUrl::of_discovery(origin).unwrap())
+    }
+
+    /// The head of the last request.
+    pub(super) fn last_request(&self) -> String {
+        self.request.lock().unwrap().clone()
     }
 
     /// What is said from now on.
@@ -104,6 +125,7 @@ impl Drop for Server {
 async fn serve(
     mut stream: TcpStream,
     answer: Arc<Mutex<Answer>>,
+    seen: Arc<Mutex<String>>,
     count: watch::Sender<usize>,
     mut open: watch::Receiver<bool>,
 ) {
@@ -113,6 +135,7 @@ async fn serve(
             return;
         }
     }
+    *seen.lock().unwrap() = String::from_utf8_lossy(&request).into_owned();
     count.send_modify(|count| *count += 1);
     if open.wait_for(|is_open| *is_open).await.is_err() {
         return;

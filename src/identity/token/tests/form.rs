@@ -133,13 +133,8 @@ fn header() -> Vec<Case> {
         format!("{}.{}.AAAA", b64(header.to_string().as_bytes()), b64(testing::claims().to_string().as_bytes()))
     };
     let hmac = |algorithm: &str, secret: &[u8]| {
-        use hmac::{Hmac, KeyInit, Mac};
         let header = with(RSA.header(), json!({ "alg": algorithm }));
-        let claims = testing::claims().to_string();
-        let signed = format!("{}.{}", b64(header.to_string().as_bytes()), b64(claims.as_bytes()));
-        let mut mac = Hmac::<sha2::Sha256>::new_from_slice(secret).unwrap();
-        mac.update(signed.as_bytes());
-        format!("{signed}.{}", b64(&mac.finalize().into_bytes()))
+        testing::hs256_token_of(secret, &header.to_string(), &testing::claims().to_string())
     };
     let strangers = |members| {
         let header = with(with(STRANGER.header(), json!({"kid": null})), members);

@@ -1,0 +1,222 @@
+//! What the policies in force have said, so that they are not asked the same again.
+//!
+//! An answer depends on the caller, the action, the instance, the region, the network, the address and the reason, and on
+//! nothing else: no clock, no counter. It is kept with the policies that gave it, so that a reload forgets all of it.
+
+use std::{
+    fmt,
+    hash::{Hash, Hasher},
+    net::IpAddr,
+    sync::Arc,
+};
+
+use moka::sync::Cache;
+
+use crate::{
+    domain::{Action, Caller, InstanceId, Network, Region},
+    policy::{self, Decision, Policies},
+};
+
+/// What all answers together may weigh: some thirty thousand of the usual size.
+const MOST_BYTES: u64 = 16 << 20;
+
+/// Policies, and what they have said.
+pub(super) struct InForce {
+    policies: Policies,
+    said: Cache<Question, Arc<Decision>>,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Question {
+    caller: SameCaller,
+    action: Action,
+    instance: InstanceId,
+    region: Region,
+    network: Network,
+    client_ip: IpAddr,
+    reason: Arc<str>,
+}
+
+/// A caller by the address of what identity remembers of the token. Two tokens are two callers here, even of the same
+/// person, for their groups may differ. Held, so that no other caller can come to lie at the address.
+#[derive(Clone)]
+struct SameCaller(Arc<Caller>);
+
+/// What is asked of the policies.
+pub(super) struct Asked<'a> {
+    pub(super) caller: &'a Arc<Caller>,
+    pub(super) request: policy::Request<'a>,
+    pub(super) reason: &'a Arc<str>,
+}
+
+impl InForce {
+    /// Policies that have not been asked yet.
+    pub(super) fn new(policies: Policies) -> Self {
+        let said = Cache::builder().max_capacity(MOST_BYTES).weigher(weight_bytes).build();
+        Self { policies, said }
+    }
+
+    /// The policies themselves.
+    pub(super) fn policies(&self) -> &Policies {
+        &self.policies
+    }
+
+    /// What the policies say.
+    ///
+    /// An answer in which a policy failed is not kept: it is an operator's mistake, and each occasion counts.
+    pub(super) fn decide(&self, asked: &Asked<'_>) -> Arc<Decision> {
+        let question = Question::from(asked);
+        if let Some(decision) = self.said.get(&question) {
+            return decision;
+        }
+        let decision = Arc::new(self.policies.decide(&asked.request));
+        if decision.failed.is_empty() {
+            self.said.insert(question, Arc::clone(&decision));
+        }
+        decision
+    }
+}
+
+/// About what an answer takes with its question. The texts of instance and region are shared with much else.
+fn weight_bytes(question: &Question, decision: &Arc<Decision>) -> u32 {
+    const STRUCTURES: usize = 448;
+    u32::try_from(STRUCTURES + question.reason.len() + 16 * decision.policies.len()).unwrap_or(u32::MAX)
+}
+
+impl From<&Asked<'_>> for Question {
+    fn from(asked: &Asked<'_>) -> Self {
+        let Asked { caller, request, reason } = asked;
+        Self {
+            caller: SameCaller(Arc::clone(caller)),
+            action: request.action,
+            instance: request.instance.clone(),
+            region: request.region.clone(),
+            network: request.network,
+            client_ip: request.client_ip,
+            reason: Arc::clone(reason),
+        }
+    }
+}
+
+impl PartialEq for SameCaller {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for SameCaller {}
+
+impl Hash for SameCaller {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        Arc::as_ptr(&self.0).hash(state);
+    }
+}
+
+impl fmt::Debug for InForce {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("InForce").field("said", &self.said.entry_count()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, net::Ipv4Addr};
+
+    use super::*;
+    use crate::policy::Principal;
+
+    fn policies(text: &str) -> InForce {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("test.cedar"), text).unwrap();
+        InForce::new(Policies::load(folder.path()).unwrap())
+    }
+
+    fn caller(subject: &str, group: &str) -> Arc<Caller> {
+        Arc::new(Caller {
+            issuer: "sso".into(),
+            prefix: "".into(),
+            subject: subject.into(),
+            groups: vec![group.into()],
+            email: None,
+            scopes: Vec::new(),
+            client: None,
+        })
+    }
+
+    /// Asks with everything as usual but for what `change` changes.
+    fn ask(in_force: &InForce, caller: &Arc<Caller>, change: impl FnOnce(&mut Question)) -> Arc<Decision> {
+        let mut question = Question {
+            caller: SameCaller(Arc::clone(caller)),
+            action: Action::ReadBackupUrls,
+            instance: InstanceId::try_from("crs-4y9t57vt").unwrap(),
+            region: Region::try_from("ap-chengdu").unwrap(),
+            network: Network::Inner,
+            client_ip: Ipv4Addr::new(10, 0, 0, 1).into(),
+            reason: "INC-1".into(),
+        };
+        change(&mut question);
+        let principal = Principal::new(caller);
+        let request = policy::Request {
+            principal: &principal,
+            action: question.action,
+            instance: &question.instance,
+            region: &question.region,
+            network: question.network,
+            client_ip: question.client_ip,
+            reason: &question.reason,
+        };
+        in_force.decide(&Asked { caller, request, reason: &question.reason })
+    }
+
+    const NARROW: &str = r#"
+        @id("narrow")
+        permit (principal in Group::"dba", action == Action::"ReadBackupUrls", resource == Instance::"crs-4y9t57vt")
+        when {
+            resource in Region::"ap-chengdu" && context.network == "inner" && context.reason like "INC-*" &&
+            context.client_ip.isInRange(ip("10.0.0.0/8"))
+        };"#;
+
+    #[test]
+    fn the_same_question_is_answered_from_memory() {
+        let in_force = policies(NARROW);
+        let alice = caller("alice", "dba");
+
+        let first = ask(&in_force, &alice, |_| {});
+        let second = ask(&in_force, &alice, |_| {});
+
+        assert!(first.allowed && Arc::ptr_eq(&first, &second));
+    }
+
+    #[test]
+    fn an_answer_to_one_question_is_no_answer_to_another() {
+        let in_force = policies(NARROW);
+        let alice = caller("alice", "dba");
+        assert!(ask(&in_force, &alice, |_| {}).allowed);
+
+        let changes: [fn(&mut Question); 6] = [
+            |question| question.action = Action::ListBackups,
+            |question| question.instance = InstanceId::try_from("crs-other").unwrap(),
+            |question| question.region = Region::try_from("ap-guangzhou").unwrap(),
+            |question| question.network = Network::Both,
+            |question| question.client_ip = Ipv4Addr::new(11, 0, 0, 1).into(),
+            |question| question.reason = "".into(),
+        ];
+        for change in changes {
+            assert!(!ask(&in_force, &alice, change).allowed);
+        }
+        assert!(!ask(&in_force, &caller("alice", "staff"), |_| {}).allowed, "another token of the same person");
+        assert!(ask(&in_force, &alice, |_| {}).allowed);
+    }
+
+    #[test]
+    fn what_failed_to_evaluate_is_asked_again() {
+        let in_force = policies(r#"permit (principal, action, resource) when { 9223372036854775807 + 1 == 0 };"#);
+        let alice = caller("alice", "dba");
+
+        let first = ask(&in_force, &alice, |_| {});
+        let second = ask(&in_force, &alice, |_| {});
+
+        assert!(!first.failed.is_empty() && !second.failed.is_empty());
+        assert!(!Arc::ptr_eq(&first, &second));
+    }
+}

@@ -1,0 +1,82 @@
+//! `GET /instances/{instance_id}/backups/{backup_id}/files/{n}`: the way to one file, so that `curl -LO` downloads it.
+
+use actix_web::{
+    HttpRequest, HttpResponse, Resource,
+    http::header::{self, HeaderValue},
+    web,
+};
+
+use super::{
+    cache_status::cache_status,
+    context::Context,
+    ops::only_get,
+    query::UrlsQuery,
+    request::{BackupPath, FilePath, Incoming, InstancePath, backup_name, file_number, instance_id, wants_fresh},
+    urls::CACHE_STATUS,
+};
+use crate::{
+    broker::{Ask, FileAnswer},
+    domain::{Action, Network},
+    tencent::wire::SignedUrl,
+};
+
+pub(super) fn resource() -> Resource {
+    web::resource("/{instance_id}/backups/{backup_id}/files/{n}")
+        .route(web::get().to(file))
+        .route(web::head().to(file))
+        .default_service(web::to(only_get))
+}
+
+/// Download one file of a backup
+///
+/// A redirect to the file's URL, so that `curl -LO` downloads it. `Accept` has no say here: what comes back has no body.
+/// Scripts in a browser cannot follow it, for the storage lets no page read its answers; links can, but carry no token.
+#[utoipa::path(
+    get,
+    path = "/instances/{instance_id}/backups/{backup_id}/files/{n}",
+    operation_id = "download_backup_file",
+    tag = "Download",
+    params(InstancePath, BackupPath, FilePath, UrlsQuery),
+    responses((status = 302, description = "the file is at `Location`, which is a bearer secret")),
+    security(("bearer" = [])),
+)]
+pub(super) async fn file(request: HttpRequest, context: Context) -> HttpResponse {
+    let mut incoming = Incoming::of(&request, context);
+    let understood = incoming.understand(&request, |incoming| {
+        let (instance, backup, n) = (instance_id(&request)?, backup_name(&request)?, file_number(&request)?);
+        let query = UrlsQuery::parse(request.query_string(), incoming.broker())?;
+        let network = query.network.unwrap_or(Network::Public);
+        let ask = Ask {
+            asker: incoming.asker.clone(),
+            instance,
+            backup,
+            region: query.region,
+            network,
+            shown: network,
+            wants_fresh: wants_fresh(request.headers()),
+        };
+        Ok((ask, n))
+    });
+    let (ask, n) = match understood {
+        Ok(understood) => understood,
+        Err(problem) => return incoming.refuse(&problem).await,
+    };
+    let settled = incoming.edge.worker.file(&ask, n).await;
+    incoming.conclude(Action::ReadBackupUrls, settled, respond).await
+}
+
+fn respond(answer: &FileAnswer) -> HttpResponse {
+    HttpResponse::Found()
+        .insert_header((header::LOCATION, location(&answer.url)))
+        .insert_header((header::CACHE_CONTROL, "private, no-store"))
+        .insert_header((CACHE_STATUS, cache_status(answer.source, answer.ttl_seconds)))
+        .finish()
+}
+
+/// The URL byte for byte, in a header that does not print itself.
+fn location(url: &SignedUrl) -> HeaderValue {
+    let mut value = HeaderValue::from_bytes(url.expose().as_bytes())
+        .expect("a signed URL holds no control character, so it can stand in a header");
+    value.set_sensitive(true);
+    value
+}

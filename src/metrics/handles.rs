@@ -1,0 +1,209 @@
+//! The metrics that every request touches, resolved to their atomics.
+
+use std::{sync::OnceLock, time::Duration};
+
+use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec};
+
+/// The routes, as a closed set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// The download URLs of a backup.
+    Urls,
+    /// One file of a backup.
+    File,
+    /// The backups of an instance.
+    Backups,
+    /// The instances.
+    Instances,
+    /// The OpenAPI document.
+    OpenApi,
+    /// The page to read it.
+    Docs,
+    /// Liveness.
+    Healthz,
+    /// Readiness.
+    Readyz,
+    /// The metrics themselves.
+    Metrics,
+    /// The front page.
+    Root,
+    /// Anything else.
+    Unmatched,
+}
+
+/// The methods, as a closed set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// `GET`.
+    Get,
+    /// `HEAD`.
+    Head,
+    /// `OPTIONS`.
+    Options,
+    /// Any other.
+    Other,
+}
+
+/// Statuses that have a handle of their own; the rest is rare enough to be looked up by name.
+const STATUSES: [u16; 20] =
+    [200, 302, 303, 204, 304, 400, 401, 403, 404, 405, 406, 408, 409, 413, 429, 500, 502, 503, 504, 501];
+
+type ByStatus = [OnceLock<IntCounter>; STATUSES.len()];
+
+/// Requests by route, method and status, and what they took by route.
+pub struct HttpMetrics {
+    requests: IntCounterVec,
+    resolved: [[ByStatus; Method::ALL.len()]; Route::ALL.len()],
+    durations: [Histogram; Route::ALL.len()],
+}
+
+impl Route {
+    /// All of them.
+    pub const ALL: [Self; 11] = [
+        Self::Urls,
+        Self::File,
+        Self::Backups,
+        Self::Instances,
+        Self::OpenApi,
+        Self::Docs,
+        Self::Healthz,
+        Self::Readyz,
+        Self::Metrics,
+        Self::Root,
+        Self::Unmatched,
+    ];
+
+    /// The route of a path. Only its shape is looked at, so that a request that is refused before it is routed counts
+    /// where it was going.
+    pub fn of(path: &str) -> Self {
+        let mut segments = path.split('/').skip(1);
+        let (first, rest) = (segments.next(), (segments.next(), segments.next(), segments.next(), segments.next()));
+        match (first, rest, segments.next()) {
+            (Some("instances"), (None, ..), _) => Self::Instances,
+            (Some("instances"), (Some(_), Some("backups"), None, _), _) => Self::Backups,
+            (Some("instances"), (Some(_), Some("backups"), Some(_), Some("urls")), None) => Self::Urls,
+            (Some("instances"), (Some(_), Some("backups"), Some(_), Some("files")), Some(_))
+                if segments.next().is_none() =>
+            {
+                Self::File
+            }
+            (Some(""), (None, ..), _) => Self::Root,
+            (Some("healthz"), (None, ..), _) => Self::Healthz,
+            (Some("readyz"), (None, ..), _) => Self::Readyz,
+            (Some("metrics"), (None, ..), _) => Self::Metrics,
+            (Some("openapi.json"), (None, ..), _) => Self::OpenApi,
+            (Some("docs"), ..) => Self::Docs,
+            _ => Self::Unmatched,
+        }
+    }
+
+    /// The label: the route's template.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Urls => "/instances/{instance_id}/backups/{backup_id}/urls",
+            Self::File => "/instances/{instance_id}/backups/{backup_id}/files/{n}",
+            Self::Backups => "/instances/{instance_id}/backups",
+            Self::Instances => "/instances",
+            Self::OpenApi => "/openapi.json",
+            Self::Docs => "/docs",
+            Self::Healthz => "/healthz",
+            Self::Readyz => "/readyz",
+            Self::Metrics => "/metrics",
+            Self::Root => "/",
+            Self::Unmatched => "unmatched",
+        }
+    }
+}
+
+impl Method {
+    const ALL: [Self; 4] = [Self::Get, Self::Head, Self::Options, Self::Other];
+
+    /// The method of that name.
+    pub fn of(name: &str) -> Self {
+        match name {
+            "GET" => Self::Get,
+            "HEAD" => Self::Head,
+            "OPTIONS" => Self::Options,
+            _ => Self::Other,
+        }
+    }
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Head => "HEAD",
+            Self::Options => "OPTIONS",
+            Self::Other => "other",
+        }
+    }
+}
+
+impl HttpMetrics {
+    pub(super) fn new(requests: IntCounterVec, durations: &HistogramVec) -> Self {
+        let metrics = Self {
+            requests,
+            resolved: Default::default(),
+            durations: Route::ALL.map(|route| durations.with_label_values(&[route.as_str()])),
+        };
+        // So that the family is there before the first request.
+        metrics.requests.with_label_values(&[Route::Urls.as_str(), Method::Get.as_str(), "200"]);
+        metrics
+    }
+
+    /// Counts one answer and what it took.
+    pub fn answered(&self, route: Route, method: Method, status: u16, took: Duration) {
+        let resolve =
+            || self.requests.with_label_values(&[route.as_str(), method.as_str(), status.to_string().as_str()]);
+        match STATUSES.iter().position(|known| *known == status) {
+            Some(at) => self.resolved[route as usize][method as usize][at].get_or_init(resolve).inc(),
+            None => resolve().inc(),
+        }
+        self.durations[route as usize].observe(took.as_secs_f64());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_counted_by_its_shape() {
+        let table = [
+            ("/instances/i/backups/b/urls", Route::Urls),
+            ("/instances/i/backups/b/urls/", Route::Unmatched),
+            ("/instances/i/backups/b/urlsx", Route::Unmatched),
+            ("/instances/i/backups/b/files/1", Route::File),
+            ("/instances/i/backups/b/files/1/2", Route::Unmatched),
+            ("/instances/i/backups/b/files", Route::Unmatched),
+            ("/instances/i/backups", Route::Backups),
+            ("/instances/i/backups/b", Route::Unmatched),
+            ("/instances/i", Route::Unmatched),
+            ("/instances", Route::Instances),
+            ("/instances/", Route::Unmatched),
+            ("/healthz", Route::Healthz),
+            ("/readyz", Route::Readyz),
+            ("/metrics", Route::Metrics),
+            ("/", Route::Root),
+            ("/docs", Route::Docs),
+            ("/docs/x.js", Route::Docs),
+            ("/openapi.json", Route::OpenApi),
+            ("", Route::Unmatched),
+            ("*", Route::Unmatched),
+            ("/anything/else", Route::Unmatched),
+        ];
+
+        for (path, route) in table {
+            assert_eq!(Route::of(path), route, "{path}");
+        }
+    }
+
+    #[test]
+    fn every_route_and_method_stands_at_its_own_index() {
+        for (at, route) in Route::ALL.into_iter().enumerate() {
+            assert_eq!(route as usize, at);
+        }
+        for (at, method) in Method::ALL.into_iter().enumerate() {
+            assert_eq!(method as usize, at);
+        }
+    }
+}
