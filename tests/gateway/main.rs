@@ -7,6 +7,8 @@
 
 mod harness;
 
+mod audit;
+mod audit_sink;
 mod callers;
 mod cors;
 mod docs;

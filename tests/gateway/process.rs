@@ -185,7 +185,8 @@ fn health_asks_the_admin_listener() {
 
 #[test]
 fn the_audit_must_be_writable_or_no_url_leaves() {
-    let stage = Stage::new_with_stdout(std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap().into());
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let stage = Stage::with_stdout(full.into(), "");
 
     let answer = stage.get(&stage.seed_path());
 
@@ -197,7 +198,8 @@ fn the_audit_must_be_writable_or_no_url_leaves() {
     assert_eq!(ready.json()["audit"], "failing");
 }
 
-fn run(sandbox: &Sandbox, arguments: &[&str], variables: &[(&str, &str)]) -> std::process::Output {
+/// A command of the program with the configuration of a gateway in front of `sandbox`.
+pub fn run(sandbox: &Sandbox, arguments: &[&str], variables: &[(&str, &str)]) -> std::process::Output {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("gateway.toml");
     std::fs::write(&file, configuration(sandbox)).unwrap();
