@@ -414,13 +414,13 @@ fn a_key_file_that_changes_is_noticed_without_a_signal_and_a_bad_one_is_counted(
     records.set_keys(&["hunter2"]);
     eventually("the bad key is told", || {
         let metrics = stage.gateway.ask(stage.gateway.admin, "GET", "/metrics", &[]).text();
-        metrics.contains("gateway_reloads_total{what=\"audit\",result=\"error\"} 1")
+        metrics.contains("gateway_reloads_total{result=\"error\",what=\"audit\"} 1")
     });
     assert_eq!(stage.get(&stage.seed_path()).status, 200);
     records.set_keys(&[KEYS[1], KEYS[0]]);
     eventually("the new key is in force", || {
         let metrics = stage.gateway.ask(stage.gateway.admin, "GET", "/metrics", &[]).text();
-        metrics.contains("gateway_reloads_total{what=\"audit\",result=\"ok\"} 1")
+        metrics.contains("gateway_reloads_total{result=\"ok\",what=\"audit\"} 1")
     });
     stage.get(&stage.seed_path());
 
