@@ -302,7 +302,7 @@ impl Gateway {
                     ExitCode::SUCCESS
                 }
                 Err(_) => {
-                    tracing::error!("requests in flight did not end in time");
+                    tracing::error!("requests in flight, or the audit, did not end in time");
                     ExitCode::FAILURE
                 }
             },

@@ -78,8 +78,9 @@ fn verify(keys: &Keys, files: &[PathBuf], expect: Option<Hash>) -> Result<Outcom
         Err(Unverified::NotReached) => {
             let expect = expect.map(|hash| hash.to_string()).unwrap_or_default();
             output::error(&format!(
-                "all {records} records are intact, but none has the hash {expect}: the end was cut off, or the file \
-                 that holds it was not given"
+                "intact: {}, but none has the hash {expect}: the end was cut off, or the file that holds it was not \
+                 given",
+                count(records, "record")
             ));
             Ok(Outcome::No)
         }
@@ -112,7 +113,7 @@ fn find(keys: &Keys, url_file: &Path, files: &[PathBuf]) -> Result<Outcome, Unus
         output::bytes(record);
     }
     if withheld > 0 {
-        output::error(&format!("{withheld} answers with it were withheld and never left"));
+        output::error(&format!("{} with it never left", count(withheld as u64, "answer")));
     }
     if !unknown_keys.is_empty() {
         let names = unknown_keys.join(", ");
@@ -152,17 +153,23 @@ fn report_verified(files: &[PathBuf], verified: &Verified) {
         output::line(&format!("{} continues a file that was not given", files[0].display()));
     }
     let Verified { records, segments, head, .. } = verified;
+    let (records, segments) = (count(*records, "record"), count(*segments as u64, "segment"));
     let head =
         head.map(|(segment, link)| format!("; the last is {} of segment {segment}, hash {}", link.seq, link.hash));
-    output::line(&format!("intact: {records} records in {segments} segments{}", head.unwrap_or_default()));
+    output::line(&format!("intact: {records} in {segments}{}", head.unwrap_or_default()));
 }
 
 fn report_broken(files: &[PathBuf], broken: &Broken, so_far: &Verified) {
     let Broken { place, flaw } = broken;
     output::error(&format!("{}: {flaw}", at(files, *place)));
-    output::error(&format!("{} records before it are intact", so_far.records));
+    output::error(&format!("before it: {}, intact", count(so_far.records, "record")));
 }
 
 fn at(files: &[PathBuf], place: Place) -> String {
     format!("{}: line {}", files[place.file].display(), place.line)
+}
+
+/// `1 record`, `2 records`
+fn count(number: u64, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }

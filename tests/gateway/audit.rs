@@ -206,7 +206,7 @@ fn a_torn_last_line_is_told_and_closed_by_the_next_start() {
     let closed = records.command(&stage.sandbox, &["verify", "@audit"]);
 
     assert_eq!(torn.0, 1);
-    assert!(torn.1.contains("line 3: torn") && torn.1.contains("2 records before it are intact"), "{torn:?}");
+    assert!(torn.1.contains("line 3: torn") && torn.1.contains("before it: 2 records, intact"), "{torn:?}");
     assert_eq!(answer.status, 200);
     assert_eq!(closed.0, 0, "{closed:?}");
     assert!(closed.1.contains("line 3: torn, and closed") && closed.1.contains("3 records"), "{closed:?}");
