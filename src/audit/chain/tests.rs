@@ -262,7 +262,9 @@ proptest! {
         let keys = keys(7, &[8]);
         let head = verify(&keys, &file).unwrap().head.map(|(_, link)| link.hash);
         let edited = edit.apply(&file);
-        prop_assume!(edited != file);
+        if edited == file {
+            return Ok(());
+        }
 
         let same = file.iter().zip(&edited).take_while(|(one, other)| one == other);
         let first_changed = 1 + same.filter(|(byte, _)| **byte == b'\n').count() as u64;
