@@ -24,6 +24,7 @@ mod render;
 mod request;
 mod settle;
 mod strict;
+mod unanswered;
 mod urls;
 
 use actix_web::{HttpResponse, middleware::from_fn, web};

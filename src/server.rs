@@ -130,8 +130,11 @@ const SIGXFSZ: i32 = 25;
 /// Log lines a second and worker for requests that are refused before policy: strangers cause them.
 const REFUSALS_LOGGED_PER_SECOND: u32 = 5;
 
-/// Serves until a signal ends it. Exit code 0 after a complete drain, 1 where a second signal cut it short, 2 where
-/// it did not start.
+/// How long workers may take to end once they have been stopped.
+const WORKERS_END: Duration = Duration::from_secs(1);
+
+/// Serves until a signal ends it. Exit code 0 after the drain, of which the log says what it cut; 1 where a second
+/// signal cut it short, 2 where it did not start.
 pub fn run(setup: Setup) -> ExitCode {
     rt::System::new().block_on(async {
         match start(setup).await {
@@ -237,7 +240,7 @@ async fn start(setup: Setup) -> Result<Gateway, StartError> {
             .client_request_timeout(REQUEST_HEAD_TIMEOUT)
             .client_disconnect_timeout(DISCONNECT_TIMEOUT)
             .disable_signals()
-            .shutdown_timeout(setup.server.shutdown_grace.as_secs().max(1))
+            .shutdown_timeout(whole_seconds(setup.server.shutdown_grace))
             .bind(listen)
             .map_err(|error| StartError::Listen { key: "server.listen", address: listen, error })?;
     let admin_listen = setup.server.admin_listen;
@@ -287,18 +290,32 @@ impl Gateway {
         let drained = async {
             sleep(drain_delay).await;
             tracing::info!("no longer accepting; requests in flight may end");
+            let unanswered_before = health.unanswered();
             public_handle.stop(true).await;
             admin_handle.stop(true).await;
             let _ = tokio::join!(public, admin);
+            // A worker that was stopped drops its requests a moment later, and what was cut is on the record all the same.
+            if !audit.desks_are_gone(WORKERS_END).await {
+                tracing::error!("a worker did not end; records of requests that were cut may be missing");
+            }
             audit.close().await;
             log_head(&audit);
+            // Counted when the workers are gone: the web server cuts what is left when its time is up, and says nothing.
+            health.unanswered() - unanswered_before
         };
         // The server counts the grace in whole seconds; a little more is the line where waiting turns into hanging.
-        let limit = drain_delay + shutdown_grace + Duration::from_secs(2);
+        let limit = drain_delay + shutdown_grace + WORKERS_END + Duration::from_secs(2);
         tokio::select! {
             drained = timeout(limit, drained) => match drained {
-                Ok(()) => {
+                Ok(0) => {
                     tracing::info!("drained");
+                    ExitCode::SUCCESS
+                }
+                Ok(unanswered) => {
+                    tracing::error!(
+                        unanswered,
+                        "drained, but for requests that took longer than server.shutdown_grace or were given up"
+                    );
                     ExitCode::SUCCESS
                 }
                 Err(_) => {
@@ -312,6 +329,11 @@ impl Gateway {
             }
         }
     }
+}
+
+/// The web server counts its grace in whole seconds; a part of one is rounded up.
+fn whole_seconds(duration: Duration) -> u64 {
+    duration.as_secs() + u64::from(duration.subsec_nanos() > 0 || duration.is_zero())
 }
 
 impl Signals {

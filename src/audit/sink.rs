@@ -25,7 +25,10 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use tokio::sync::oneshot;
+use tokio::{
+    sync::{oneshot, watch},
+    time::timeout,
+};
 
 use super::{
     Settings, Sink,
@@ -128,6 +131,8 @@ struct Shared {
     stalled: AtomicBool,
     /// The last write failed.
     failing: AtomicBool,
+    /// How many desks there are.
+    desks: watch::Sender<usize>,
     timeout: Duration,
     clock: Clock,
 }
@@ -168,6 +173,7 @@ impl Audit {
             head: Mutex::new(Link::START),
             stalled: AtomicBool::new(false),
             failing: AtomicBool::new(false),
+            desks: watch::Sender::new(0),
             timeout: settings.timeout,
             clock,
         });
@@ -224,6 +230,13 @@ impl Audit {
             Err(RecvTimeoutError::Timeout) => Err(ReopenError::Stalled),
             Err(RecvTimeoutError::Disconnected) => Err(ReopenError::Ended),
         }
+    }
+
+    /// Waits until every desk has handed over what it had and is gone, as they are once their workers have ended; at most
+    /// for `limit`. Says whether they are.
+    pub async fn desks_are_gone(&self, limit: Duration) -> bool {
+        let mut desks = self.0.desks.subscribe();
+        timeout(limit, desks.wait_for(|desks| *desks == 0)).await.is_ok()
     }
 
     /// Writes what waits, and ends the writer. Records that come later are never written.

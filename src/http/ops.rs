@@ -8,7 +8,11 @@ use std::sync::{
 use actix_web::{HttpResponse, Resource, http::header, web};
 use serde::Serialize;
 
-use super::{context::Context, problem::Problem};
+use super::{
+    context::Context,
+    problem::Problem,
+    unanswered::{Unanswered, Underway},
+};
 use crate::{broker::Broker, domain::clock::unix_seconds, identity::Identity, metrics::Readings};
 
 /// What readiness depends on.
@@ -16,6 +20,7 @@ pub struct Health {
     broker: Arc<Broker>,
     identity: Arc<Identity>,
     draining: AtomicBool,
+    unanswered: Unanswered,
 }
 
 #[derive(Serialize)]
@@ -37,12 +42,22 @@ struct Issuer<'a> {
 impl Health {
     /// The health of a process that serves.
     pub fn new(broker: Arc<Broker>, identity: Arc<Identity>) -> Self {
-        Self { broker, identity, draining: AtomicBool::new(false) }
+        Self { broker, identity, draining: AtomicBool::new(false), unanswered: Unanswered::default() }
     }
 
     /// From now on the process is not ready, and asks its clients to leave.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Requests that ended without an answer so far: their callers hung up, or a drain cut them.
+    pub fn unanswered(&self) -> usize {
+        self.unanswered.count()
+    }
+
+    /// A request that is counted if it ends without an answer.
+    pub(super) fn underway(&self) -> Underway {
+        self.unanswered.underway()
     }
 
     /// Whether the process is about to end.

@@ -35,6 +35,7 @@ pub async fn outermost<B: MessageBody>(
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B>>, Error> {
     let edge = request.app_data::<Rc<Edge>>().cloned();
+    let underway = edge.as_ref().map(|edge| edge.health.underway());
     let began = edge.as_ref().map(|edge| edge.worker.broker().clock().monotonic());
     let route = Route::of(request.path());
     let method = Method::of(request.method().as_str());
@@ -52,6 +53,9 @@ pub async fn outermost<B: MessageBody>(
         }
     };
 
+    if let Some(underway) = underway {
+        underway.answered();
+    }
     let headers = answer.headers_mut();
     if let Ok(request_id) = request_id {
         headers.insert(X_REQUEST_ID, request_id);

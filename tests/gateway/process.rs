@@ -75,6 +75,28 @@ fn a_worker_that_stops_takes_no_fetch_from_those_who_wait_elsewhere() {
 }
 
 #[test]
+fn a_drain_that_cuts_a_request_says_so() {
+    let mut stage = Stage::with("GATEWAY_SERVER__SHUTDOWN_GRACE=1s\nGATEWAY_TENCENT__TIMEOUT=9s");
+    stage.control().inject(Fault::api(Effect::Hang));
+    let (path, token) = (stage.seed_path(), stage.token());
+    let mut socket = TcpStream::connect(stage.gateway.public).unwrap();
+    write!(socket, "GET {path} HTTP/1.1\r\nHost: gateway\r\nAuthorization: Bearer {token}\r\n\r\n").unwrap();
+    let control = stage.control();
+    eventually("the call is under way", || control.counters().calls_of("DescribeBackupUrl") == 1);
+
+    stage.gateway.signal("TERM");
+    let status = stage.gateway.wait();
+
+    assert_eq!(status.code(), Some(0));
+    eventually("it is told", || stage.gateway.log.lock().unwrap().contains("drained"));
+    let log = stage.gateway.log.lock().unwrap();
+    assert!(log.contains("\"unanswered\":1") && !log.contains("\"drained\""), "{log}");
+    drop(log);
+    // It was permitted and called for, so it is on the record all the same.
+    assert_eq!(stage.gateway.records_of(1)[0]["status"], 499);
+}
+
+#[test]
 fn while_draining_it_is_not_ready_but_still_accepts() {
     let mut stage = Stage::with("GATEWAY_SERVER__DRAIN_DELAY=2s");
 

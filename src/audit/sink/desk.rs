@@ -95,6 +95,7 @@ const OPEN_BYTES: usize = 4 << 20;
 
 impl Desk {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
+        shared.desks.send_modify(|desks| *desks += 1);
         Self(Rc::new(Inner { shared, state: RefCell::default(), call: Rc::default() }))
     }
 
@@ -139,6 +140,7 @@ impl Drop for Inner {
         self.call.notify_one();
         let state = &mut *self.state.borrow_mut();
         self.submit_unattended(state);
+        self.shared.desks.send_modify(|desks| *desks -= 1);
     }
 }
 

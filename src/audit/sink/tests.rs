@@ -388,3 +388,22 @@ fn nothing_of_the_key_shows() {
     assert!(!shown.contains("[7, 7"));
     assert!(!shown.contains("Hmac"));
 }
+
+#[test]
+fn desks_that_end_hand_over_what_nobody_waited_for_before_they_are_counted_out() {
+    let folder = Folder::new();
+    let audit = folder.start();
+
+    on_a_worker(async {
+        let desk = audit.desk();
+        let early = audit.desks_are_gone(Duration::from_millis(1)).await;
+        desk.write_unattended(&record_of("alice", 1), 499);
+        drop(desk);
+        let gone = audit.desks_are_gone(Duration::from_secs(5)).await;
+        audit.close().await;
+
+        assert!(!early && gone);
+    });
+
+    assert_eq!(outline(&folder.read("audit")), [(1, 499)]);
+}
