@@ -94,8 +94,8 @@ pub struct Asker {
     pub principal: Principal,
     /// The address that the request came from.
     pub client_ip: IpAddr,
-    /// `X-Access-Reason`; empty where none was given.
-    pub reason: Arc<str>,
+    /// `X-Access-Reason`, where one was given that says something.
+    pub reason: Option<Arc<str>>,
     /// The id that the caller reads in the answer.
     pub request_id: RequestId,
     /// The trace that the caller is part of.
@@ -233,12 +233,12 @@ impl Broker {
     /// A record of which no more is known than who asked.
     fn blank_record(&self, asker: &Asker) -> Record {
         Record {
-            event_id: random_id(),
+            event_id: RequestId::random(),
             request_id: asker.request_id.clone(),
             trace_id: asker.trace_id.clone(),
             caller: Arc::clone(&asker.caller),
             client_ip: asker.client_ip,
-            reason: Arc::clone(&asker.reason),
+            reason: asker.reason.clone(),
             action: None,
             instance: None,
             backup: None,
@@ -355,14 +355,4 @@ impl<T> Settled<T> {
     pub fn into_parts(self) -> (Result<T, Failure>, OpenRecord) {
         (self.outcome, self.record)
     }
-}
-
-/// 128 random bits as an id. Where the system gives no randomness the process cannot promise unique records, and says
-/// so by an id of zeros rather than by dying.
-pub fn random_id() -> RequestId {
-    let mut bytes = [0; 16];
-    if getrandom::fill(&mut bytes).is_err() {
-        tracing::error!("the system gives no randomness; ids are not unique");
-    }
-    RequestId::from_random(u128::from_be_bytes(bytes))
 }

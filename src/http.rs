@@ -13,6 +13,7 @@ pub mod cors;
 mod docs;
 mod edge;
 mod files;
+mod gate;
 mod instances;
 mod lists;
 pub mod openapi;
@@ -29,28 +30,28 @@ mod urls;
 
 use actix_web::{HttpResponse, middleware::from_fn, web};
 
+pub use caller_quota::ratelimit_policy;
 pub use edge::Edge;
 pub use ops::Health;
 pub use outermost::outermost;
 
 /// Routes of the public listener.
 pub fn public(config: &mut web::ServiceConfig) {
+    // The router tries one after the other, so what is asked for most stands first.
+    config.service(
+        web::scope("/instances")
+            .wrap(from_fn(gate::gate))
+            .service(urls::resource())
+            .service(files::resource())
+            .service(backups::resource())
+            .service(instances::resource())
+            .default_service(web::to(not_found)),
+    );
+    config.service(ops::healthz());
     for resource in docs::resources() {
         config.service(resource);
     }
-    config
-        .service(ops::healthz())
-        .service(
-            web::scope("/instances")
-                .wrap(from_fn(caller_quota::count))
-                .wrap(from_fn(authenticate::authenticate))
-                .service(urls::resource())
-                .service(files::resource())
-                .service(backups::resource())
-                .service(instances::resource())
-                .default_service(web::to(not_found)),
-        )
-        .default_service(web::to(not_found));
+    config.default_service(web::to(not_found));
 }
 
 /// Routes of the admin listener.

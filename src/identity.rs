@@ -28,7 +28,7 @@ use std::{
 };
 
 pub use algorithm::Algorithm;
-pub use authorization::{bearer, challenge};
+pub use authorization::{b64token, bearer, challenge};
 pub use jwks::{Refresher, Reloaded};
 pub use revocation::{Mistake, RevocationError};
 pub use settings::{FailureLimits, InvalidKeySetUrl, IssuerSettings, KeySetUrl, KeySource, Settings};
@@ -176,16 +176,16 @@ impl Identity {
         authorization: impl IntoIterator<Item = &'a [u8]>,
         client: IpAddr,
     ) -> Result<Arc<VerifiedToken>, Denial> {
-        let token = bearer(authorization);
-        if let Ok(token) = token
-            && let Some(verdict) = self.recognise(token)
+        let credentials = bearer(authorization);
+        if let Ok(credentials) = credentials
+            && let Some(verdict) = self.recognise(credentials)
         {
             return verdict;
         }
         if let Some(retry_after) = self.failures.pause(client, self.clock.monotonic()) {
             return Err(Denial::TooManyFailures { retry_after });
         }
-        let outcome = match token {
+        let outcome = match credentials.and_then(b64token) {
             Ok(token) => self.verify_or_wait(token).await,
             Err(denial) => Err(denial),
         };
@@ -203,14 +203,15 @@ impl Identity {
     ///
     /// Why there is no caller.
     pub async fn authenticate(&self, token: &str) -> Result<Arc<VerifiedToken>, Denial> {
-        match self.recognise(token) {
+        match self.recognise(token.as_bytes()) {
             Some(verdict) => verdict,
             None => self.verify_or_wait(token).await,
         }
     }
 
-    /// The verdict on a token that was verified before by keys that are still its issuer's; nothing for any other.
-    pub fn recognise(&self, token: &str) -> Option<Result<Arc<VerifiedToken>, Denial>> {
+    /// The verdict on a token that was verified before by keys that are still its issuer's; nothing for any other, whatever
+    /// it is made of.
+    pub fn recognise(&self, token: &[u8]) -> Option<Result<Arc<VerifiedToken>, Denial>> {
         let fingerprint = Fingerprint::of(token);
         let known = self.known.get(&fingerprint)?;
         let keys = self.issuers[known.issuer].keys.current(self.clock.monotonic());
@@ -249,7 +250,7 @@ impl Identity {
         let keys = keys.as_ref().ok_or(Denial::KeysUnavailable)?;
         let verified = self.verify_with(&unverified, place, keys).map(Arc::new).map_err(Denial::Refused)?;
         let known = Known { token: Arc::clone(&verified), issuer: place, keys: Arc::clone(keys) };
-        self.known.insert(Fingerprint::of(token), known);
+        self.known.insert(Fingerprint::of(token.as_bytes()), known);
         Ok(verified)
     }
 

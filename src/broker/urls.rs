@@ -136,7 +136,7 @@ impl Worker {
                     Source::Forwarded { .. } => CacheUse::Miss,
                     Source::StaleIfError { .. } => CacheUse::Stale,
                 };
-                record.upstream_request_id = Some(document.urls.request_id.as_str().into());
+                record.upstream_request_id = Some(document.urls.request_id.shared());
                 record.expires_at = Some(document.expires_at);
                 record.url_fingerprints = document.fingerprints(&self.broker.audit, ask.shown);
             }

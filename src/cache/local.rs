@@ -11,12 +11,13 @@ use std::{
 use moka::{Expiry, policy::EvictionPolicy, sync::Cache};
 
 use super::{Freshness, Lifetime, Now, Rules};
+use crate::domain::FastHashing;
 
 /// Entries of one kind, by key.
 ///
 /// Account and `[tencent.download]` do not change while the process lives, so they need no place in `K`.
 pub struct Local<K, V> {
-    entries: Cache<K, Arc<Entry<V>>>,
+    entries: Cache<K, Arc<Entry<V>>, FastHashing>,
     rules: Rules,
 }
 
@@ -77,7 +78,7 @@ where
             .eviction_policy(EvictionPolicy::lru())
             .weigher(|_, entry: &Arc<Entry<V>>| entry.weight_bytes)
             .expire_after(UntilUseless)
-            .build();
+            .build_with_hasher(FastHashing::default());
         Self { entries, rules }
     }
 

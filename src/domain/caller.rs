@@ -21,6 +21,15 @@ pub struct Caller {
     pub client: Option<Arc<str>>,
 }
 
+impl Caller {
+    /// About the bytes that its texts take, the lists around them included.
+    pub fn weight_bytes(&self) -> usize {
+        const TEXT: usize = 32;
+        let lists = self.groups.iter().chain(&self.scopes).map(|text| text.len() + TEXT).sum::<usize>();
+        self.subject.len() + lists
+    }
+}
+
 /// What a caller may be permitted to do. The names stand in policies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Action {

@@ -1,6 +1,6 @@
 //! Which representation a caller prefers: RFC 9110, section 12.5.1, over the two that exist.
 
-use actix_web::http::header::{ACCEPT, HeaderMap};
+use actix_web::http::header::{ACCEPT, HeaderMap, HeaderValue};
 
 use super::problem::Problem;
 use crate::domain::Network;
@@ -49,11 +49,11 @@ impl Format {
     pub(super) const ALL: [Self; 2] = [Self::Json, Self::Text];
 
     /// The header's value.
-    pub(super) fn content_type(self) -> &'static str {
-        match self {
+    pub(super) fn content_type(self) -> HeaderValue {
+        HeaderValue::from_static(match self {
             Self::Json => "application/json",
             Self::Text => "text/plain; charset=utf-8",
-        }
+        })
     }
 
     /// Type and subtype, for a message and for a match.
@@ -82,6 +82,9 @@ pub(super) fn choose(headers: &HeaderMap, offer: &[Format]) -> Result<Format, Pr
 }
 
 fn preferred(headers: &HeaderMap, offer: &[Format]) -> Result<Format, NotChosen> {
+    if !headers.contains_key(ACCEPT) {
+        return offer.first().copied().ok_or(NotChosen::NotAcceptable);
+    }
     let mut qualities: Vec<_> = offer.iter().map(|format| (*format, None)).collect();
     let mut has_range = false;
     for value in headers.get_all(ACCEPT) {

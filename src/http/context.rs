@@ -11,7 +11,7 @@ use actix_web::{
     http::header::{HeaderMap, HeaderName},
 };
 
-use crate::{broker::random_id, domain::RequestId};
+use crate::domain::RequestId;
 
 /// The id and the trace of a request.
 #[derive(Clone, Debug)]
@@ -35,7 +35,7 @@ impl Context {
     /// The caller's own id where it is one, else a new one.
     pub(super) fn of(headers: &HeaderMap) -> Self {
         let sent = headers.get(X_REQUEST_ID).and_then(|value| value.to_str().ok());
-        let request_id = sent.and_then(|text| RequestId::try_from(text).ok()).unwrap_or_else(random_id);
+        let request_id = sent.and_then(|text| RequestId::try_from(text).ok()).unwrap_or_else(RequestId::random);
         let trace_id = headers.get(TRACEPARENT).and_then(|value| trace_id(value.as_bytes())).map(Arc::from);
         Self { request_id, trace_id }
     }

@@ -12,7 +12,7 @@ use super::{
     ops::only_get,
     query::UrlsQuery,
     request::{BackupPath, FilePath, Incoming, InstancePath, backup_name, file_number, instance_id, wants_fresh},
-    urls::CACHE_STATUS,
+    urls::{CACHE_STATUS, NO_STORE},
 };
 use crate::{
     broker::{Ask, FileAnswer},
@@ -68,7 +68,7 @@ pub(super) async fn file(request: HttpRequest, context: Context) -> HttpResponse
 fn respond(answer: &FileAnswer) -> HttpResponse {
     HttpResponse::Found()
         .insert_header((header::LOCATION, location(&answer.url)))
-        .insert_header((header::CACHE_CONTROL, "private, no-store"))
+        .insert_header((header::CACHE_CONTROL, NO_STORE))
         .insert_header((CACHE_STATUS, cache_status(answer.source, answer.ttl_seconds)))
         .finish()
 }

@@ -56,7 +56,7 @@ impl Health {
     }
 
     /// A request that is counted if it ends without an answer.
-    pub(super) fn underway(&self) -> Underway {
+    pub(super) fn underway(&self) -> Underway<'_> {
         self.unanswered.underway()
     }
 

@@ -73,7 +73,7 @@ pub async fn outermost<B: MessageBody>(
         // taken for the next request.
         answer.response_mut().head_mut().set_connection_type(ConnectionType::Close);
     }
-    if let (Some(edge), Some(began)) = (edge, began) {
+    if let (Some(edge), Some(began)) = (&edge, began) {
         let broker = edge.worker.broker();
         let took = broker.clock().monotonic().saturating_duration_since(began);
         broker.metrics().http.answered(route, method, answer.status().as_u16(), took);

@@ -14,10 +14,10 @@ use actix_web::{
 use utoipa::IntoParams;
 
 use super::{
-    authenticate::Authenticated,
     client_ip::{Uncertain, client_ip},
     context::Context,
     edge::Edge,
+    gate::Authenticated,
     problem::Problem,
 };
 use crate::{
@@ -88,7 +88,7 @@ impl Incoming {
             principal: Principal::new(&caller),
             caller,
             client_ip: client.unwrap_or(peer),
-            reason: Arc::from(""),
+            reason: None,
             request_id: context.request_id.clone(),
             trace_id: context.trace_id.clone(),
             deadline: edge.worker.broker().clock().monotonic() + edge.request_timeout,
@@ -142,14 +142,14 @@ fn segment<'a>(request: &'a HttpRequest, name: &str) -> &'a str {
     request.match_info().get(name).unwrap_or_default()
 }
 
-/// `X-Access-Reason`: at most 256 printable characters, given at most once.
-fn access_reason(headers: &HeaderMap) -> Result<Arc<str>, Problem> {
+/// `X-Access-Reason`: at most 256 printable characters, given at most once. The empty one says as much as none.
+fn access_reason(headers: &HeaderMap) -> Result<Option<Arc<str>>, Problem> {
     let mut values = headers.get_all(X_ACCESS_REASON);
-    let Some(value) = values.next() else { return Ok(Arc::from("")) };
+    let Some(value) = values.next() else { return Ok(None) };
     let text = std::str::from_utf8(value.as_bytes()).ok();
     let is_fit = |text: &&str| text.chars().count() <= LONGEST_REASON && !text.chars().any(char::is_control);
     match (text.filter(is_fit), values.next()) {
-        (Some(text), None) => Ok(Arc::from(text)),
+        (Some(text), None) => Ok((!text.is_empty()).then(|| Arc::from(text))),
         _ => Err(Problem::invalid_request("header X-Access-Reason must be 0 to 256 printable characters, given once")),
     }
 }
@@ -178,9 +178,12 @@ mod tests {
 
     #[test]
     fn an_access_reason_is_printable_bounded_and_single() {
-        let reason = |values: &[&[u8]]| access_reason(&headers(&X_ACCESS_REASON, values)).ok();
+        let reason = |values: &[&[u8]]| {
+            access_reason(&headers(&X_ACCESS_REASON, values)).ok().map(|reason| reason.as_deref().unwrap_or("").to_owned())
+        };
 
         assert_eq!(reason(&[]).as_deref(), Some(""));
+        assert_eq!(reason(&[b""]).as_deref(), Some(""));
         assert_eq!(reason(&[b"INC-4711 restore test"]).as_deref(), Some("INC-4711 restore test"));
         assert_eq!(reason(&["Störung".as_bytes()]).as_deref(), Some("Störung"));
         assert_eq!(reason(&["ö".repeat(256).as_bytes()]).as_deref(), Some("ö".repeat(256).as_str()));

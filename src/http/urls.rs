@@ -2,7 +2,7 @@
 
 use actix_web::{
     HttpRequest, HttpResponse, Resource,
-    http::header::{self, HeaderName},
+    http::header::{self, HeaderName, HeaderValue},
     web,
 };
 
@@ -22,6 +22,9 @@ use crate::{
 
 /// `Cache-Status` (RFC 9211).
 pub(super) const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+
+/// What carries a signed URL is for the one who asked, and to be kept by nobody.
+pub(super) const NO_STORE: HeaderValue = HeaderValue::from_static("private, no-store");
 
 pub(super) fn resource() -> Resource {
     web::resource("/{instance_id}/backups/{backup_id}/urls")
@@ -92,8 +95,8 @@ pub(super) async fn urls(request: HttpRequest, context: Context) -> HttpResponse
 fn respond(answer: &UrlsAnswer, format: Format, network: Network) -> HttpResponse {
     HttpResponse::Ok()
         .insert_header((header::CONTENT_TYPE, format.content_type()))
-        .insert_header((header::CACHE_CONTROL, "private, no-store"))
-        .insert_header((header::VARY, "Accept"))
+        .insert_header((header::CACHE_CONTROL, NO_STORE))
+        .insert_header((header::VARY, HeaderValue::from_static("Accept")))
         .insert_header((CACHE_STATUS, cache_status(answer.source, answer.ttl_seconds)))
         .body(render::body(&answer.entry.value, format, network))
 }

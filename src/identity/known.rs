@@ -10,6 +10,7 @@ use moka::sync::Cache;
 use sha2::{Digest as _, Sha256};
 
 use super::{key_set::KeySet, token::VerifiedToken};
+use crate::domain::FastHashing;
 
 /// What all entries together may weigh: some ten thousand tokens of the usual size.
 const MOST_BYTES: u64 = 32 << 20;
@@ -19,7 +20,7 @@ const MOST_BYTES: u64 = 32 << 20;
 pub(super) struct Fingerprint([u8; 32]);
 
 /// The tokens.
-pub(super) struct KnownTokens(Cache<Fingerprint, Arc<Known>>);
+pub(super) struct KnownTokens(Cache<Fingerprint, Arc<Known>, FastHashing>);
 
 /// A token, and what its acceptance rests on.
 pub(super) struct Known {
@@ -32,7 +33,7 @@ pub(super) struct Known {
 }
 
 impl Fingerprint {
-    pub(super) fn of(token: &str) -> Self {
+    pub(super) fn of(token: &[u8]) -> Self {
         Self(Sha256::digest(token).into())
     }
 }
@@ -46,7 +47,7 @@ impl KnownTokens {
             .max_capacity(MOST_BYTES)
             .weigher(|_, known: &Arc<Known>| known.weight_bytes())
             .time_to_live(life.min(LONGEST))
-            .build();
+            .build_with_hasher(FastHashing::default());
         Self(cache)
     }
 
@@ -67,10 +68,7 @@ impl Known {
     /// About what the entry takes: its texts, and the structures around them.
     fn weight_bytes(&self) -> u32 {
         const STRUCTURES: usize = 768;
-        const TEXT: usize = 32;
-        let caller = &self.token.caller;
-        let lists = caller.groups.iter().chain(&caller.scopes).map(|text| text.len() + TEXT).sum::<usize>();
-        u32::try_from(STRUCTURES + caller.subject.len() + lists).unwrap_or(u32::MAX)
+        u32::try_from(STRUCTURES + self.token.caller.weight_bytes()).unwrap_or(u32::MAX)
     }
 }
 

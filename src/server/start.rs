@@ -110,12 +110,14 @@ pub(super) async fn start(setup: Setup) -> Result<Gateway, StartError> {
     let edge = {
         let (health, credentials) = (Arc::clone(&health), Arc::clone(&credentials));
         let caller_quota = Arc::clone(&caller_quota);
+        let ratelimit_policy = http::ratelimit_policy(&caller_quota);
         move || {
             let client = Client::new(Arc::clone(&tencent), &roots, Arc::clone(&credentials), clock.clone());
             Rc::new(Edge {
                 worker: Rc::new(Worker::new(Arc::clone(&broker), client)),
                 identity: Arc::clone(&identity),
                 caller_quota: Arc::clone(&caller_quota),
+                ratelimit_policy: ratelimit_policy.clone(),
                 refusals_to_log: Throttle::new(REFUSALS_LOGGED_PER_SECOND),
                 cors: cors.clone(),
                 openapi: openapi.clone(),

@@ -46,11 +46,12 @@ const CONNECTIONS: usize = 32;
 ///
 /// Where a hit takes more than that, or nothing could be counted.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let gateway = std::fs::canonicalize(&arguments.gateway)?;
     let stage = Stage::new()?;
     let token = stage.token("alice");
-    let sample = stage.gateway(&arguments.gateway, How::default())?.warm(&token, 1)?;
+    let sample = stage.gateway(&gateway, How::default())?.warm(&token, 1)?;
     let ours = per_hit(&stage, &token, |valgrind| {
-        stage.gateway(&arguments.gateway, How { under_valgrind: Some(valgrind), ..How::default() })
+        stage.gateway(&gateway, How { under_valgrind: Some(valgrind), ..How::default() })
     })?;
     let theirs = per_hit(&stage, &token, |valgrind| stage.bare_under(valgrind, &sample))?;
 

@@ -75,8 +75,9 @@ fn main() -> ExitCode {
 
 fn measure(measure: &Measure) -> Result<()> {
     let rows = if measure.rows.is_empty() { Row::ALL.to_vec() } else { measure.rows.clone() };
-    let plan = rows::Plan { gateway: &measure.gateway, rounds: measure.rounds, seconds: measure.seconds };
-    say(&machine::description(&measure.gateway))?;
+    let gateway = std::fs::canonicalize(&measure.gateway)?;
+    let plan = rows::Plan { gateway: &gateway, rounds: measure.rounds, seconds: measure.seconds };
+    say(&machine::description(&gateway))?;
     say(&figures::header())?;
     for row in rows {
         for figure in row.measure(&plan).map_err(|error| format!("{row:?}: {error}"))? {

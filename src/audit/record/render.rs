@@ -53,7 +53,7 @@ impl Renderer {
         list(out, "groups", &caller.groups);
         name(out, "client_ip");
         write!(out, "\"{}\"", record.client_ip).expect("memory takes whatever is written");
-        free(out, "reason", Some(&record.reason));
+        free(out, "reason", Some(record.reason.as_deref().unwrap_or_default()));
         plain(out, "action", record.action.map(Action::as_str));
         plain(out, "instance_id", record.instance.as_ref().map(InstanceId::as_str));
         plain(out, "backup_id", record.backup.as_ref().map(BackupId::as_str));
@@ -135,7 +135,7 @@ mod tests {
             "subject": &*record.caller.subject,
             "groups": record.caller.groups.iter().map(|group| &**group).collect::<Vec<_>>(),
             "client_ip": record.client_ip,
-            "reason": &*record.reason,
+            "reason": record.reason.as_deref().unwrap_or_default(),
             "action": record.action.map(Action::as_str),
             "instance_id": record.instance.as_ref().map(InstanceId::as_str),
             "backup_id": record.backup.as_ref().map(BackupId::as_str),
@@ -227,7 +227,7 @@ mod tests {
                     ..(*record_of("", 1).caller).clone()
                 }),
                 client_ip: if given { "2001:db8::1" } else { "192.0.2.1" }.parse().unwrap(),
-                reason: reason.into(),
+                reason: Some(reason.into()),
                 action: given.then_some(Action::ListBackups),
                 file: given.then_some(files as u32),
                 file_name: given.then(|| upstream.as_str().into()),
