@@ -2,7 +2,7 @@
 //!
 //! Everything that can fail does so here, before the first caller is served.
 
-use std::{io, rc::Rc, sync::Arc, thread::available_parallelism, time::Duration};
+use std::{io, iter::once, rc::Rc, sync::Arc, thread::available_parallelism, time::Duration};
 
 use actix_web::rt;
 use tokio::{
@@ -23,7 +23,7 @@ use crate::{
     domain::{Clock, Throttle},
     http::{self, Edge, Health, cors::Cors},
     identity::{Denial, Identity, IdentityError},
-    metrics::Metrics,
+    metrics::{Metrics, Words},
     outbound::{RootsError, TlsRoots},
     policy::{self, Policies, PolicyErrors},
     quota::CallerQuota,
@@ -32,6 +32,7 @@ use crate::{
         ApiAction,
         client::Client,
         credentials::{CredentialStore, CredentialsError},
+        error::CallError,
     },
 };
 
@@ -84,8 +85,13 @@ pub(super) async fn start(setup: Setup) -> Result<Gateway, StartError> {
     let audit = Audit::start(&setup.audit, clock.clone())?;
     let tencent = Arc::new(setup.tencent);
     let reasons = Denial::reasons();
-    let actions = ApiAction::ALL.map(ApiAction::as_str);
-    let metrics = Metrics::new(option_env!("GATEWAY_REVISION").unwrap_or("unknown"), &reasons, &actions);
+    let outcomes: Vec<_> = once("ok").chain(CallError::kinds_of_calls()).collect();
+    let words = Words {
+        auth_failure_reasons: &reasons,
+        upstream_actions: &ApiAction::ALL.map(ApiAction::as_str),
+        upstream_outcomes: &outcomes,
+    };
+    let metrics = Metrics::new(option_env!("GATEWAY_REVISION").unwrap_or("unknown"), &words);
     let rooms =
         Rooms { policies, audit: audit.clone(), credentials: Arc::clone(&credentials), metrics: Arc::clone(&metrics) };
     let (broker, drivers) = Broker::new(&tencent, setup.rate_limit, setup.cache, rooms, clock.clone());
