@@ -56,8 +56,9 @@ pub fn challenge(denial: Denial) -> String {
 
 /// RFC 6750 section 2.1: `1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="`.
 fn is_b64token(text: &str) -> bool {
+    let is_fit = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/');
     let stem = text.trim_end_matches('=');
-    !stem.is_empty() && stem.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte))
+    !stem.is_empty() && stem.bytes().all(is_fit)
 }
 
 #[cfg(test)]
