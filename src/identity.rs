@@ -174,7 +174,7 @@ impl Identity {
             issuers,
             rules,
             revocations,
-            known: KnownTokens::new(rules.max_token_life.saturating_add(rules.leeway)),
+            known: KnownTokens::new(),
             failures: Failures::new(settings.failed_auth),
             clock,
         };

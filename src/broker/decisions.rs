@@ -10,20 +10,26 @@ use std::{
     sync::Arc,
 };
 
-use moka::{Equivalent, sync::Cache};
+use quick_cache::{
+    Equivalent, Weighter,
+    sync::{Cache, DefaultLifecycle},
+};
 
 use crate::{
     domain::{Action, Caller, FastHashing, InstanceId, Network, Region},
     policy::{self, Decision, Policies},
 };
 
-/// What all answers together may weigh: some thirty thousand of the usual size.
+/// What all answers together may weigh.
 const MOST_BYTES: u64 = 16 << 20;
+
+/// How many that is of the usual size.
+const MOST_ANSWERS: usize = 32_768;
 
 /// Policies, and what they have said.
 pub(super) struct InForce {
     policies: Policies,
-    said: Cache<Question, Arc<Decision>, FastHashing>,
+    said: Cache<Question, Arc<Decision>, ByBytes, FastHashing>,
 }
 
 /// What an answer depends on, as it is kept.
@@ -63,8 +69,8 @@ pub(super) struct Asked<'a> {
 impl InForce {
     /// Policies that have not been asked yet.
     pub(super) fn new(policies: Policies) -> Self {
-        let said = Cache::builder().max_capacity(MOST_BYTES).weigher(weight_bytes);
-        let said = said.build_with_hasher(FastHashing::default());
+        let (hashing, lifecycle) = (FastHashing::default(), DefaultLifecycle::default());
+        let said = Cache::with(MOST_ANSWERS, MOST_BYTES, ByBytes, hashing, lifecycle);
         Self { policies, said }
     }
 
@@ -88,13 +94,18 @@ impl InForce {
     }
 }
 
-/// About what an answer takes with its question. The texts of instance and region are shared with much else; those of the
-/// caller may be kept by this alone.
-fn weight_bytes(question: &Question, decision: &Arc<Decision>) -> u32 {
-    const STRUCTURES: usize = 448;
-    let reason = question.reason.as_ref().map_or(0, |reason| reason.len());
-    let bytes = STRUCTURES + question.caller.weight_bytes() + reason + 16 * decision.policies.len();
-    u32::try_from(bytes).unwrap_or(u32::MAX)
+#[derive(Clone)]
+struct ByBytes;
+
+impl Weighter<Question, Arc<Decision>> for ByBytes {
+    /// About what an answer takes with its question. The texts of instance and region are shared with much else; those of
+    /// the caller may be kept by this alone.
+    fn weight(&self, question: &Question, decision: &Arc<Decision>) -> u64 {
+        const STRUCTURES: usize = 448;
+        let reason = question.reason.as_ref().map_or(0, |reason| reason.len());
+        let ids = 16 * decision.policies.len();
+        (STRUCTURES + question.caller.weight_bytes() + reason + ids) as u64
+    }
 }
 
 impl From<&Asked<'_>> for Question {
@@ -178,7 +189,7 @@ impl Hash for SameCaller<'_> {
 
 impl fmt::Debug for InForce {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("InForce").field("said", &self.said.entry_count()).finish_non_exhaustive()
+        f.debug_struct("InForce").field("said", &self.said.len()).finish_non_exhaustive()
     }
 }
 

@@ -106,8 +106,9 @@ impl RequestId {
 
     /// The id that these bits make: 32 hexadecimal digits.
     pub fn from_bits(bits: u128) -> Self {
-        let digit = |at| b"0123456789abcdef"[(bits >> (124 - 4 * at)) as usize & 0xf];
-        let digits: [u8; 32] = std::array::from_fn(digit);
+        let bytes = bits.to_be_bytes();
+        let half = |at: usize| if at % 2 == 0 { bytes[at / 2] >> 4 } else { bytes[at / 2] & 0xf };
+        let digits: [u8; 32] = std::array::from_fn(|at| b"0123456789abcdef"[usize::from(half(at))]);
         Self(std::str::from_utf8(&digits).expect("hexadecimal digits are text").into())
     }
 }

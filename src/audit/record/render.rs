@@ -1,6 +1,6 @@
 //! From a record to its line, by hand: a serde struct takes twenty times as long, on the path of every hit.
 
-use std::{io::Write as _, time::SystemTime};
+use std::{io::Write as _, net::IpAddr, time::SystemTime};
 
 use super::{
     Record,
@@ -11,6 +11,7 @@ use crate::{
     domain::{
         Action, BackupId, InstanceId, Network, Region,
         clock::{rfc3339, rfc3339_millis, unix_seconds},
+        decimal::push_decimal,
     },
 };
 
@@ -52,7 +53,9 @@ impl Renderer {
         free(out, "subject", Some(&caller.subject));
         list(out, "groups", &caller.groups);
         name(out, "client_ip");
-        write!(out, "\"{}\"", record.client_ip).expect("memory takes whatever is written");
+        out.push(b'"');
+        address(out, record.client_ip);
+        out.push(b'"');
         free(out, "reason", Some(record.reason.as_deref().unwrap_or_default()));
         plain(out, "action", record.action.map(Action::as_str));
         plain(out, "instance_id", record.instance.as_ref().map(InstanceId::as_str));
@@ -92,6 +95,21 @@ impl Memo {
             self.second = Some(second);
         }
         &self.text
+    }
+}
+
+/// Appends an address. That of the fourth version by hand: nearly all are, and formatting takes ten times as long.
+fn address(out: &mut Vec<u8>, address: IpAddr) {
+    match address {
+        IpAddr::V4(address) => {
+            for (at, octet) in address.octets().into_iter().enumerate() {
+                if at > 0 {
+                    out.push(b'.');
+                }
+                push_decimal(out, octet.into());
+            }
+        }
+        IpAddr::V6(address) => write!(out, "{address}").expect("memory takes whatever is written"),
     }
 }
 

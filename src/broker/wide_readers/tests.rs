@@ -43,7 +43,7 @@ impl Scene {
     /// How many marks a caller has.
     fn marked(&self, subject: &str) -> u32 {
         let caller = caller(subject);
-        let key = self.readers.hash(|hasher| (&caller.issuer, &caller.subject).hash(hasher));
+        let key = self.readers.hash((&caller.issuer, &caller.subject));
         self.readers.readers.lock().unwrap().get(&key).map_or(0, |reader| reader.marked)
     }
 }
