@@ -80,6 +80,11 @@ pub(crate) fn median(values: &[f64]) -> f64 {
     }
 }
 
+/// The round that others on the machine disturbed least.
+pub(crate) fn least(values: &[f64]) -> f64 {
+    values.iter().copied().fold(f64::INFINITY, f64::min)
+}
+
 fn sorted(values: &[f64]) -> Vec<f64> {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);

@@ -45,10 +45,10 @@ struct Measure {
     #[arg(long)]
     gateway: PathBuf,
     /// Rounds of each comparison; they take turns.
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, default_value_t = 9)]
     rounds: usize,
     /// Seconds of load in a round.
-    #[arg(long, default_value_t = 2)]
+    #[arg(long, default_value_t = 1)]
     seconds: u64,
     /// The rows; all of them unless some are named.
     #[arg(value_enum)]

@@ -3,7 +3,7 @@
 use super::{Plan, Round, values};
 use crate::{
     Result,
-    figures::{Figure, Target},
+    figures::{Figure, Target, least},
     machine,
     process::{Cores, SERVER},
     stage::{How, Stage},
@@ -46,6 +46,7 @@ pub(super) fn beside_bare(plan: &Plan<'_>) -> Result<Vec<Figure>> {
         Figure::new("bare actix-web, the same bytes: CPU", "us", their_cpu.clone(), Target::None),
         Figure::new("bare actix-web, the body without our fields: CPU", "us", plain_cpu.clone(), Target::None),
         Figure::ratio("CPU of a hit / bare, the same bytes", &our_cpu, &their_cpu, Target::AtMost(1.5)),
+        Figure::new("the same, of the best round of each", "", vec![least(&our_cpu) / least(&their_cpu)], Target::None),
         Figure::ratio("CPU of a hit / bare, without our fields", &our_cpu, &plain_cpu, Target::None),
         Figure::new("hits", "1/s", our_rate.clone(), Target::None),
         Figure::ratio("hits a second / bare", &our_rate, &their_rate, Target::AtLeast(0.67)),
