@@ -4,6 +4,7 @@
 //! resolved once; a request adds to atomics and looks nothing up by name.
 
 mod handles;
+mod tls;
 
 use std::sync::Arc;
 
@@ -13,6 +14,7 @@ use prometheus::{
 };
 
 pub use handles::{HttpMetrics, Method, Route};
+pub use tls::{Handshake, TlsMetrics};
 
 use crate::domain::Action;
 
@@ -35,6 +37,8 @@ pub struct Metrics {
     registry: Registry,
     /// Requests by route, method and status, and what they took.
     pub http: HttpMetrics,
+    /// TLS of the public listener.
+    pub tls: TlsMetrics,
     auth_failures: IntCounterVec,
     authz_denials: Vec<(Action, IntCounter)>,
     /// Policies that failed to evaluate and so denied.
@@ -179,6 +183,7 @@ impl Metrics {
                     REQUEST_BUCKETS,
                 ),
             ),
+            tls: TlsMetrics::new(&family),
             auth_failures,
             authz_denials: Action::ALL
                 .into_iter()
@@ -375,6 +380,8 @@ mod tests {
             "gateway_reloads_total",
             "gateway_credentials_expiry_timestamp_seconds",
             "gateway_clock_skew_seconds",
+            "gateway_tls_handshakes_total",
+            "gateway_tls_certificate_expiry_timestamp_seconds",
         ] {
             assert!(text.contains(&format!("# HELP {family} ")), "{family}");
             assert!(text.contains(&format!("# TYPE {family} ")), "{family}");
@@ -392,6 +399,8 @@ mod tests {
         metrics.cache_lookup(LookupResult::Stale);
         metrics.rejection(Scope::Circuit);
         metrics.upstream_request("DescribeBackupUrl", "timeout", 0.2);
+        metrics.tls.handshake(Handshake::PlainHttp);
+        metrics.tls.expires(crate::domain::clock::from_unix_seconds(1_551_974_523));
         metrics.http.answered(Route::Urls, Method::Head, 200, std::time::Duration::from_micros(80));
         metrics.http.answered(Route::Unmatched, Method::Other, 418, std::time::Duration::from_micros(80));
         let text = rendered(&metrics);
@@ -410,6 +419,9 @@ mod tests {
             "gateway_reloads_total{result=\"ok\",what=\"policies\"} 0",
             "gateway_credentials_expiry_timestamp_seconds 1551952863",
             "gateway_rate_limit_queue_length{action=\"DescribeBackupUrl\"} 3",
+            "gateway_tls_handshakes_total{result=\"plain_http\"} 1",
+            "gateway_tls_handshakes_total{result=\"full\"} 0",
+            "gateway_tls_certificate_expiry_timestamp_seconds 1551974523",
             "gateway_jwks_refreshes_total{issuer=\"sso\",result=\"ok\"} 2",
             "gateway_jwks_refreshes_total{issuer=\"sso\",result=\"error\"} 1",
         ] {

@@ -7,12 +7,15 @@ mod listeners;
 mod memory;
 mod reload;
 mod start;
+mod tls;
 
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
 
 use actix_web::rt;
 
-use crate::{audit, cache, http::cors, identity, policy, quota, telemetry, tencent};
+pub use tls::{Mistake, Settings as TlsSettings, TlsError, TlsErrors};
+
+use crate::{audit, cache, domain::Clock, http::cors, identity, policy, quota, telemetry, tencent};
 
 /// What `[server]` says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +34,8 @@ pub struct Settings {
     pub shutdown_grace: Duration,
     /// Networks whose `Forwarded` and `X-Forwarded-For` are believed.
     pub trusted_proxies: Vec<ipnet::IpNet>,
+    /// TLS on the public listener; without it, it speaks plain HTTP.
+    pub tls: Option<TlsSettings>,
 }
 
 /// Everything that a gateway is made of, as the configuration describes it.
@@ -72,6 +77,15 @@ pub fn run(setup: Setup) -> ExitCode {
             }
         }
     })
+}
+
+/// Whether TLS could be put in force now.
+///
+/// # Errors
+///
+/// Everything that is wrong with the files of `[server.tls]`.
+pub fn check_tls(settings: &TlsSettings, clock: &Clock) -> Result<(), TlsErrors> {
+    tls::Tls::new(settings.clone(), &tls::Files::read(settings), clock.clone()).map(drop)
 }
 
 /// A start that failed is told twice where it can be: in the log, and plainly for a person at a terminal.

@@ -7,6 +7,7 @@ use crate::{
     domain::Clock,
     identity::{Identity, IdentityError},
     policy::Policies,
+    server,
 };
 
 /// Looks at what a valid configuration refers to, and prints the configuration where that was asked for.
@@ -33,6 +34,13 @@ pub(super) fn run(loaded: &Loaded, print: bool) -> Outcome {
             }
         };
         problems.push(loaded.problem(key, error.to_string()));
+    }
+    if let Some(tls) = &loaded.config.server.tls
+        && let Err(errors) = server::check_tls(tls, &Clock::machine())
+    {
+        for error in errors.iter() {
+            problems.push(loaded.problem(error.key, error.to_string()));
+        }
     }
     if !problems.is_empty() {
         report(&problems, true);

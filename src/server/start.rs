@@ -16,6 +16,7 @@ use super::{
     listeners::{self, ListenError},
     memory,
     reload::{self, ConfigurationFile, Reloadable},
+    tls::{self, Gate, Tls, TlsErrors},
 };
 use crate::{
     audit::{self, Audit},
@@ -51,6 +52,8 @@ pub(super) enum StartError {
     #[error(transparent)]
     Audit(#[from] audit::StartError),
     #[error(transparent)]
+    Tls(#[from] TlsErrors),
+    #[error(transparent)]
     Listen(#[from] ListenError),
     #[error("signals cannot be received: {0}")]
     Signals(#[source] io::Error),
@@ -82,6 +85,13 @@ pub(super) async fn start(setup: Setup) -> Result<Gateway, StartError> {
     let policies_seen = policy::Fingerprint::of(&setup.policy.dir);
     let policies = Policies::load(&setup.policy.dir)?;
     let audit = Audit::start(&setup.audit, clock.clone())?;
+    let tls = match &setup.server.tls {
+        None => None,
+        Some(settings) => {
+            let files = tls::Files::read(settings);
+            Some((files.fingerprint(), Arc::new(Tls::new(settings.clone(), &files, clock.clone())?)))
+        }
+    };
     let tencent = Arc::new(setup.tencent);
     let reasons = Denial::reasons();
     let actions = ApiAction::ALL.map(ApiAction::as_str);
@@ -92,11 +102,14 @@ pub(super) async fn start(setup: Setup) -> Result<Gateway, StartError> {
     let caller_quota = Arc::new(CallerQuota::new(setup.per_caller, clock.clone()));
     let health = Arc::new(Health::new(Arc::clone(&broker), Arc::clone(&identity)));
 
-    let reloadables = vec![
+    let mut reloadables = vec![
         Reloadable::policies(setup.policy.dir, policies_seen, Arc::clone(&broker)),
         Reloadable::credentials(Arc::clone(&credentials)),
         Reloadable::audit(audit.clone(), setup.audit.key_file().map(Into::into)),
     ];
+    if let Some((taken, tls)) = &tls {
+        reloadables.push(Reloadable::tls(Arc::clone(tls), *taken, Arc::clone(&metrics)));
+    }
     let configuration = setup.file.map(ConfigurationFile::new);
 
     let workers = match setup.server.workers {
@@ -125,7 +138,14 @@ pub(super) async fn start(setup: Setup) -> Result<Gateway, StartError> {
             })
         }
     };
-    let public = listeners::public(&setup.server, workers, edge)?;
+    let public = match &tls {
+        None => listeners::public(&setup.server, workers, edge)?,
+        Some((_, tls)) => {
+            let (tls, metrics) = (Arc::clone(tls), Arc::clone(&metrics));
+            let gate = move || Gate::new(Arc::clone(&tls), Arc::clone(&metrics));
+            listeners::public_over_tls(&setup.server, workers, edge, gate)?
+        }
+    };
     let admin = listeners::admin(&setup.server, Arc::clone(&health))?;
 
     for driver in drivers {
@@ -137,7 +157,8 @@ pub(super) async fn start(setup: Setup) -> Result<Gateway, StartError> {
     rt::spawn(forget_idle_callers(caller_quota));
     rt::spawn(life::say_audit_head(audit.clone()));
     let (public_address, admin_address) = (public.address, admin.address);
-    tracing::info!(%public_address, %admin_address, workers, version = env!("CARGO_PKG_VERSION"), "listening");
+    let is_encrypted = tls.is_some();
+    tracing::info!(%public_address, %admin_address, tls = is_encrypted, workers, version = env!("CARGO_PKG_VERSION"), "listening");
     Ok(Gateway {
         public: public.server,
         admin: admin.server,

@@ -1,0 +1,124 @@
+//! What can be wrong with the files of `[server.tls]`. It repeats nothing of what stands in them.
+
+use std::{fmt, io, path::PathBuf, time::SystemTime};
+
+use crate::domain::clock::rfc3339;
+
+/// A file that cannot be put in force.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{path}: {mistake}")]
+pub struct TlsError {
+    /// The key of the configuration that names the file.
+    pub key: &'static str,
+    /// The file.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    pub mistake: Mistake,
+}
+
+/// What is wrong with a file. Certificates are counted from 1.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Mistake {
+    /// The file cannot be opened or read.
+    #[error("cannot be read: {0}")]
+    Unreadable(io::ErrorKind),
+    /// Something in it begins like PEM and does not go on so.
+    #[error("is not PEM")]
+    NotPem,
+    /// There is no certificate in it.
+    #[error("holds no certificate in PEM")]
+    NoCertificate,
+    /// One of the certificates is none.
+    #[error("certificate {number} is no X.509 certificate that can be used")]
+    NotX509 {
+        /// Which.
+        number: usize,
+    },
+    /// One of the certificates has ended.
+    #[error("certificate {number} expired on {}", rfc3339(*.at))]
+    Expired {
+        /// Which.
+        number: usize,
+        /// When.
+        at: SystemTime,
+    },
+    /// One of the certificates has not begun.
+    #[error("certificate {number} is not valid before {}", rfc3339(*.at))]
+    NotYetValid {
+        /// Which.
+        number: usize,
+        /// When it will be.
+        at: SystemTime,
+    },
+    /// The chain is out of order, or has something in it that does not belong there.
+    #[error(
+        "certificate {number} has issued none of those before it: the server's own comes first, then that of its \
+         issuer, and so on"
+    )]
+    OutOfOrder {
+        /// Which.
+        number: usize,
+    },
+    /// There is no private key in it.
+    #[error("holds no private key in PEM (PKCS#8, PKCS#1 or SEC1, without a passphrase)")]
+    NoKey,
+    /// There is more than one private key in it.
+    #[error("holds more than one private key")]
+    SeveralKeys,
+    /// The private key is damaged, or of a kind that is not used.
+    #[error("its private key cannot be used; it must be RSA of at least 2048 bits, ECDSA or Ed25519")]
+    UnusableKey,
+    /// The private key belongs to another certificate.
+    #[error("its private key is not that of the first certificate in server.tls.cert_file")]
+    OtherKey,
+    /// One of the certificates cannot vouch for others.
+    #[error("certificate {number} cannot be used as a certificate authority")]
+    NoAuthority {
+        /// Which.
+        number: usize,
+    },
+    /// Keys for session tickets cannot be made.
+    #[error("cannot be used now: the system gives no randomness")]
+    NoRandomness,
+}
+
+/// Everything that is wrong; never nothing.
+#[derive(Debug, PartialEq, Eq)]
+pub struct TlsErrors(Vec<TlsError>);
+
+impl TlsErrors {
+    /// One after the other, in the order of the keys.
+    pub fn iter(&self) -> impl Iterator<Item = &TlsError> {
+        self.0.iter()
+    }
+}
+
+impl fmt::Display for TlsErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, error) in self.0.iter().enumerate() {
+            let gap = if index == 0 { "" } else { "; " };
+            write!(f, "{gap}{}: {error}", error.key)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for TlsErrors {}
+
+impl From<TlsError> for TlsErrors {
+    fn from(error: TlsError) -> Self {
+        Self(vec![error])
+    }
+}
+
+/// Both results, or what is wrong with either.
+pub(super) fn both<A, B>(one: Result<A, TlsErrors>, other: Result<B, TlsErrors>) -> Result<(A, B), TlsErrors> {
+    match (one, other) {
+        (Ok(one), Ok(other)) => Ok((one, other)),
+        (Err(mut one), Err(other)) => {
+            one.0.extend(other.0);
+            Err(one)
+        }
+        (Err(errors), Ok(_)) | (Ok(_), Err(errors)) => Err(errors),
+    }
+}
