@@ -2,9 +2,11 @@
 //!
 //! It introduces what the configuration describes to each other and then only waits; no rule of a request lives here.
 
+mod failures;
 mod life;
 mod listeners;
 mod memory;
+mod parts;
 mod reload;
 mod start;
 mod tls;
@@ -13,9 +15,11 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
 
 use actix_web::rt;
 
-pub use tls::{Mistake, Settings as TlsSettings, TlsError, TlsErrors};
+pub use failures::Failure;
+pub use parts::check_files;
+pub use tls::Settings as TlsSettings;
 
-use crate::{audit, cache, domain::Clock, http::cors, identity, policy, quota, telemetry, tencent};
+use crate::{audit, cache, http::cors, identity, policy, quota, telemetry, tencent};
 
 /// What `[server]` says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,26 +75,17 @@ pub fn run(setup: Setup) -> ExitCode {
     rt::System::new().block_on(async {
         match start::start(setup).await {
             Ok(gateway) => gateway.live().await,
-            Err(error) => {
-                report(&error);
+            Err(failures) => {
+                failures.iter().for_each(report);
                 ExitCode::from(2)
             }
         }
     })
 }
 
-/// Whether TLS could be put in force now.
-///
-/// # Errors
-///
-/// Everything that is wrong with the files of `[server.tls]`.
-pub fn check_tls(settings: &TlsSettings, clock: &Clock) -> Result<(), TlsErrors> {
-    tls::Tls::new(settings.clone(), &tls::Files::read(settings), clock.clone()).map(drop)
-}
-
 /// A start that failed is told twice where it can be: in the log, and plainly for a person at a terminal.
 #[expect(clippy::print_stderr, reason = "logging itself may be what did not start")]
-fn report(error: &start::StartError) {
-    tracing::error!(%error, "the gateway did not start");
-    eprintln!("redis-backup-gateway: {error}");
+fn report(failure: &Failure) {
+    tracing::error!(key = failure.key, error = failure.reason, "the gateway did not start");
+    eprintln!("redis-backup-gateway: {failure}");
 }

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use prometheus::{IntCounter, IntGauge};
 
-use super::Families;
+use super::families::Families;
 use crate::domain::clock::unix_seconds;
 
 /// How a handshake ended.

@@ -1,6 +1,12 @@
 //! The two listeners, and what a connection may cost.
 
-use std::{io, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
 
 use actix_http::HttpService;
 use actix_service::{ServiceFactoryExt as _, fn_service, map_config};
@@ -41,32 +47,41 @@ const NEW_CONNECTION: Duration = Duration::from_secs(1);
 /// Connections that the kernel completes before they are accepted; what comes beyond is told to come again.
 const BACKLOG: u32 = 2048;
 
-/// A bound listener, and where it is: port 0 has become a port.
-pub(super) struct Listener {
-    pub(super) address: SocketAddr,
-    pub(super) server: Server,
-}
-
 /// An address that cannot be listened at.
 #[derive(Debug, thiserror::Error)]
-#[error("{key}: cannot listen on {address}: {error}")]
+#[error("cannot listen on {address}: {error}")]
 pub(super) struct ListenError {
-    key: &'static str,
     address: SocketAddr,
     error: io::Error,
 }
 
-/// The listener for callers, bound. `edge` is called once on each worker's own thread.
+/// A listener at `address`; what connects waits until it is served. It belongs on a thread with a runtime.
 ///
 /// # Errors
 ///
 /// When the address cannot be listened at.
+pub(super) fn bind(address: SocketAddr) -> Result<TcpListener, ListenError> {
+    let bound = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        // Connections of the process before may still be closing.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)?.into_std()
+    };
+    bound().map_err(|error| ListenError { address, error })
+}
+
+/// The server for callers. `edge` is called once on each worker's own thread.
+///
+/// # Errors
+///
+/// When the system does not let the listener be used.
 pub(super) fn public(
+    listener: TcpListener,
     settings: &Settings,
     workers: usize,
     edge: impl Fn() -> Rc<Edge> + Clone + Send + 'static,
-) -> Result<Listener, ListenError> {
-    let address = settings.listen;
+) -> io::Result<Server> {
     let server =
         HttpServer::new(move || App::new().app_data(edge()).wrap(from_fn(http::outermost)).configure(http::public))
             .workers(workers)
@@ -77,10 +92,8 @@ pub(super) fn public(
             .client_request_timeout(REQUEST_HEAD_TIMEOUT)
             .client_disconnect_timeout(DISCONNECT_TIMEOUT)
             .disable_signals()
-            .shutdown_timeout(whole_seconds(settings.shutdown_grace))
-            .bind(address)
-            .map_err(|error| ListenError { key: "server.listen", address, error })?;
-    Ok(Listener { address: server.addrs().first().copied().unwrap_or(address), server: server.run() })
+            .shutdown_timeout(whole_seconds(settings.shutdown_grace));
+    Ok(server.listen(listener)?.run())
 }
 
 /// The same over TLS. `edge` and `gate` are called once on each worker's own thread.
@@ -90,17 +103,15 @@ pub(super) fn public(
 ///
 /// # Errors
 ///
-/// When the address cannot be listened at.
+/// When the system does not let the listener be used.
 pub(super) fn public_over_tls(
+    listener: TcpListener,
     settings: &Settings,
     workers: usize,
     edge: impl Fn() -> Rc<Edge> + Clone + Send + 'static,
     gate: impl Fn() -> Gate + Clone + Send + 'static,
-) -> Result<Listener, ListenError> {
-    let address = settings.listen;
-    let refused = |error| ListenError { key: "server.listen", address, error };
-    let listener = bind(address).map_err(refused)?;
-    let address = listener.local_addr().map_err(refused)?;
+) -> io::Result<Server> {
+    let address = listener.local_addr()?;
     let server = Server::build();
     let stopping = server.graceful_shutdown_signal();
     let server = server
@@ -134,36 +145,21 @@ pub(super) fn public_over_tls(
                 async move { gate.admit(stream).await.ok_or(()) }
             });
             admit.and_then(service.map_err(|_| ()))
-        })
-        .map_err(refused)?;
-    Ok(Listener { address, server: server.run() })
+        })?;
+    Ok(server.run())
 }
 
-fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    // Connections of the process before may still be closing.
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    socket.listen(BACKLOG)?.into_std()
-}
-
-/// The listener for health checks and scrapes, bound.
+/// The server for health checks and scrapes.
 ///
 /// # Errors
 ///
-/// When the address cannot be listened at.
-pub(super) fn admin(settings: &Settings, health: Arc<Health>) -> Result<Listener, ListenError> {
-    let address = settings.admin_listen;
+/// When the system does not let the listener be used.
+pub(super) fn admin(listener: TcpListener, health: Arc<Health>) -> io::Result<Server> {
     let health = web::Data::from(health);
     let server = HttpServer::new(move || {
         App::new().app_data(health.clone()).wrap(from_fn(http::outermost)).configure(http::admin)
-    })
-    .workers(1)
-    .disable_signals()
-    .shutdown_timeout(1)
-    .bind(address)
-    .map_err(|error| ListenError { key: "server.admin_listen", address, error })?;
-    Ok(Listener { address: server.addrs().first().copied().unwrap_or(address), server: server.run() })
+    });
+    Ok(server.workers(1).disable_signals().shutdown_timeout(1).listen(listener)?.run())
 }
 
 /// The web server counts its grace in whole seconds; a part of one is rounded up.

@@ -17,7 +17,7 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
-use super::tls::{self, Tls, TlsErrors};
+use super::tls::{self, Tls};
 use crate::{
     audit::Audit,
     broker::Broker,
@@ -113,10 +113,10 @@ impl Reloadable {
 }
 
 impl Reloadable {
-    /// The certificate, its key, and the authorities of clients, of which those are in force that `taken` tells.
-    pub(super) fn tls(tls: Arc<Tls>, taken: tls::Fingerprint, metrics: Arc<Metrics>) -> Self {
+    /// The certificate, its key, and the authorities of clients.
+    pub(super) fn tls(tls: Arc<Tls>, metrics: Arc<Metrics>) -> Self {
         metrics.tls.expires(tls.expires());
-        let mut steady = Steady::new(taken);
+        let mut steady = Steady::new(tls.at_start());
         Self::new("tls", move |trigger| {
             tls.remind();
             let files = tls::Files::read(tls.settings());
@@ -128,8 +128,8 @@ impl Reloadable {
             // What was looked at is what is taken: between two readings somebody could swap the certificate or the key.
             let replaced = tls.replace(&files);
             metrics.tls.expires(tls.expires());
-            let refused =
-                |errors: TlsErrors| Refused(errors.iter().map(|error| format!("{}: {error}", error.key)).collect());
+            let line = |error: &tls::TlsError| format!("{}: {error}", error.key);
+            let refused = |errors: Vec<tls::TlsError>| Refused(errors.iter().map(line).collect());
             Some(replaced.map_err(refused))
         })
     }
@@ -169,7 +169,10 @@ pub(super) fn of_credentials(
 ) -> impl Fn(&Result<Change, CredentialsError>) {
     move |outcome| match outcome {
         Ok(Change::Renewed) => note(&metrics, CREDENTIALS, &Ok(())),
-        Ok(Change::Same) => tracing::debug!(what = CREDENTIALS, "the source has no others"),
+        Ok(Change::Same) => {
+            metrics.looked_for_a_reload(CREDENTIALS, true);
+            tracing::debug!(what = CREDENTIALS, "the source has no others");
+        }
         Err(error) => {
             note(&metrics, CREDENTIALS, &Err(Refused(vec![error.to_string()])));
             if store.current().have_expired(clock.wall()) {

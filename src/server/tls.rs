@@ -37,7 +37,8 @@ use rustls::{
 pub(super) use accept::{Admitted, Gate};
 use files::Identity;
 pub(super) use files::{Files, Fingerprint};
-pub use mistake::{Mistake, TlsError, TlsErrors};
+use mistake::Mistake;
+pub(super) use mistake::TlsError;
 
 use crate::{
     domain::{
@@ -70,6 +71,7 @@ const SESSIONS: usize = 1024;
 /// The configuration in force, and what it takes to make the next one.
 pub(super) struct Tls {
     settings: Settings,
+    at_start: Fingerprint,
     means: Means,
     in_force: ArcSwap<InForce>,
     reminder: Mutex<Reminder>,
@@ -100,15 +102,21 @@ struct Clients {
 }
 
 impl Tls {
-    /// What the files say, taken into force.
+    /// What the files say now, taken into force. Blocks on the disk.
     ///
     /// # Errors
     ///
-    /// Everything that is wrong with the files.
-    pub(super) fn new(settings: Settings, files: &Files, clock: Clock) -> Result<Self, TlsErrors> {
+    /// Everything that is wrong with the files, at least one thing.
+    pub(super) fn load(settings: Settings, clock: Clock) -> Result<Self, Vec<TlsError>> {
+        let files = Files::read(&settings);
         let means = Means::new(clock).map_err(|mistake| files.refuse_certificate(mistake))?;
-        let in_force = ArcSwap::from_pointee(InForce::new(files, &means, None)?);
-        Ok(Self { settings, means, in_force, reminder: Mutex::default() })
+        let in_force = ArcSwap::from_pointee(InForce::new(&files, &means, None)?);
+        Ok(Self { settings, at_start: files.fingerprint(), means, in_force, reminder: Mutex::default() })
+    }
+
+    /// Which files [`Tls::load`] has taken.
+    pub(super) fn at_start(&self) -> Fingerprint {
+        self.at_start
     }
 
     /// Where the files are.
@@ -121,8 +129,8 @@ impl Tls {
     ///
     /// # Errors
     ///
-    /// Everything that is wrong with the files; what was in force stays so.
-    pub(super) fn replace(&self, files: &Files) -> Result<(), TlsErrors> {
+    /// Everything that is wrong with the files, at least one thing; what was in force stays so.
+    pub(super) fn replace(&self, files: &Files) -> Result<(), Vec<TlsError>> {
         let before = self.in_force.load_full();
         let next = InForce::new(files, &self.means, Some(&before.clients))?;
         let have_clients_changed = !Arc::ptr_eq(&next.clients, &before.clients);
@@ -205,7 +213,7 @@ fn provider() -> CryptoProvider {
 
 impl InForce {
     /// `before` is kept where the authorities of clients are the same.
-    fn new(files: &Files, means: &Means, before: Option<&Arc<Clients>>) -> Result<Self, TlsErrors> {
+    fn new(files: &Files, means: &Means, before: Option<&Arc<Clients>>) -> Result<Self, Vec<TlsError>> {
         let identity = files.identity(&means.provider, means.clock.wall());
         let clients = files.client_authorities().and_then(|authorities| match before {
             Some(before) if before.authorities == authorities => Ok(Arc::clone(before)),
@@ -222,7 +230,7 @@ impl Clients {
         authorities: Vec<CertificateDer<'static>>,
         files: &Files,
         provider: &Arc<CryptoProvider>,
-    ) -> Result<Self, TlsErrors> {
+    ) -> Result<Self, Vec<TlsError>> {
         let refused = |mistake| files.refuse_client_authorities(mistake);
         if authorities.is_empty() {
             return Ok(Self { authorities, verifier: None, lease: Lease::default() });

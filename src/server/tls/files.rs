@@ -22,7 +22,7 @@ use secrecy::{ExposeSecret as _, SecretSlice};
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    Mistake, Settings, TlsError, TlsErrors,
+    Mistake, Settings, TlsError,
     certificate::{self, Facts, Validity},
     mistake::both,
 };
@@ -87,7 +87,7 @@ impl Files {
     }
 
     /// The server's certificates and its key, valid at `now` and made for each other.
-    pub(super) fn identity(&self, provider: &Arc<CryptoProvider>, now: SystemTime) -> Result<Identity, TlsErrors> {
+    pub(super) fn identity(&self, provider: &Arc<CryptoProvider>, now: SystemTime) -> Result<Identity, Vec<TlsError>> {
         let (chain, key) = both(self.chain(now), self.private_key())?;
         let (chain, validity) = chain;
         let key = provider.key_provider.load_private_key(key).map_err(|_| self.refuse_key(Mistake::UnusableKey))?;
@@ -101,13 +101,13 @@ impl Files {
     }
 
     /// The certificates of `client_ca_file`; none where no such file is named.
-    pub(super) fn client_authorities(&self) -> Result<Vec<CertificateDer<'static>>, TlsErrors> {
+    pub(super) fn client_authorities(&self) -> Result<Vec<CertificateDer<'static>>, Vec<TlsError>> {
         let Some(file) = &self.client_authorities else { return Ok(Vec::new()) };
         let bytes = file.content.as_ref().map_err(|kind| self.refuse_client_authorities(Mistake::Unreadable(*kind)))?;
         certificates(bytes).map_err(|mistake| self.refuse_client_authorities(mistake))
     }
 
-    fn chain(&self, now: SystemTime) -> Result<(Vec<CertificateDer<'static>>, Validity), TlsErrors> {
+    fn chain(&self, now: SystemTime) -> Result<(Vec<CertificateDer<'static>>, Validity), Vec<TlsError>> {
         let refused = |mistake| self.refuse_certificate(mistake);
         let bytes = self.certificates.content.as_ref().map_err(|kind| refused(Mistake::Unreadable(*kind)))?;
         let chain = certificates(bytes).map_err(refused)?;
@@ -119,7 +119,7 @@ impl Files {
         Ok((chain, validity))
     }
 
-    fn private_key(&self) -> Result<PrivateKeyDer<'static>, TlsErrors> {
+    fn private_key(&self) -> Result<PrivateKeyDer<'static>, Vec<TlsError>> {
         let refused = |mistake| self.refuse_key(mistake);
         let bytes = self.key.content.as_ref().map_err(|kind| refused(Mistake::Unreadable(*kind)))?;
         let mut keys = PrivateKeyDer::pem_slice_iter(bytes.expose_secret());
@@ -130,17 +130,17 @@ impl Files {
         }
     }
 
-    pub(super) fn refuse_certificate(&self, mistake: Mistake) -> TlsErrors {
-        TlsError { key: CERT_FILE, path: self.certificates.path.clone(), mistake }.into()
+    pub(super) fn refuse_certificate(&self, mistake: Mistake) -> Vec<TlsError> {
+        TlsError::new(CERT_FILE, self.certificates.path.clone(), mistake)
     }
 
-    fn refuse_key(&self, mistake: Mistake) -> TlsErrors {
-        TlsError { key: KEY_FILE, path: self.key.path.clone(), mistake }.into()
+    fn refuse_key(&self, mistake: Mistake) -> Vec<TlsError> {
+        TlsError::new(KEY_FILE, self.key.path.clone(), mistake)
     }
 
-    pub(super) fn refuse_client_authorities(&self, mistake: Mistake) -> TlsErrors {
+    pub(super) fn refuse_client_authorities(&self, mistake: Mistake) -> Vec<TlsError> {
         let path = self.client_authorities.as_ref().map(|file| file.path.clone()).unwrap_or_default();
-        TlsError { key: CLIENT_CA_FILE, path, mistake }.into()
+        TlsError::new(CLIENT_CA_FILE, path, mistake)
     }
 }
 

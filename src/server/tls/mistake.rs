@@ -1,24 +1,24 @@
 //! What can be wrong with the files of `[server.tls]`. It repeats nothing of what stands in them.
 
-use std::{fmt, io, path::PathBuf, time::SystemTime};
+use std::{io, path::PathBuf, time::SystemTime};
 
 use crate::domain::clock::rfc3339;
 
 /// A file that cannot be put in force.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{path}: {mistake}")]
-pub struct TlsError {
+pub(in crate::server) struct TlsError {
     /// The key of the configuration that names the file.
-    pub key: &'static str,
+    pub(in crate::server) key: &'static str,
     /// The file.
-    pub path: PathBuf,
+    path: PathBuf,
     /// What is wrong with it.
-    pub mistake: Mistake,
+    mistake: Mistake,
 }
 
 /// What is wrong with a file. Certificates are counted from 1.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Mistake {
+pub(super) enum Mistake {
     /// The file cannot be opened or read.
     #[error("cannot be read: {0}")]
     Unreadable(io::ErrorKind),
@@ -82,41 +82,21 @@ pub enum Mistake {
     NoRandomness,
 }
 
-/// Everything that is wrong; never nothing.
-#[derive(Debug, PartialEq, Eq)]
-pub struct TlsErrors(Vec<TlsError>);
-
-impl TlsErrors {
-    /// One after the other, in the order of the keys.
-    pub fn iter(&self) -> impl Iterator<Item = &TlsError> {
-        self.0.iter()
-    }
-}
-
-impl fmt::Display for TlsErrors {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, error) in self.0.iter().enumerate() {
-            let gap = if index == 0 { "" } else { "; " };
-            write!(f, "{gap}{}: {error}", error.key)?;
-        }
-        Ok(())
-    }
-}
-
-impl std::error::Error for TlsErrors {}
-
-impl From<TlsError> for TlsErrors {
-    fn from(error: TlsError) -> Self {
-        Self(vec![error])
+impl TlsError {
+    pub(super) fn new(key: &'static str, path: PathBuf, mistake: Mistake) -> Vec<Self> {
+        vec![Self { key, path, mistake }]
     }
 }
 
 /// Both results, or what is wrong with either.
-pub(super) fn both<A, B>(one: Result<A, TlsErrors>, other: Result<B, TlsErrors>) -> Result<(A, B), TlsErrors> {
+pub(super) fn both<A, B>(
+    one: Result<A, Vec<TlsError>>,
+    other: Result<B, Vec<TlsError>>,
+) -> Result<(A, B), Vec<TlsError>> {
     match (one, other) {
         (Ok(one), Ok(other)) => Ok((one, other)),
         (Err(mut one), Err(other)) => {
-            one.0.extend(other.0);
+            one.extend(other);
             Err(one)
         }
         (Err(errors), Ok(_)) | (Ok(_), Err(errors)) => Err(errors),
