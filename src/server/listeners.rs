@@ -28,7 +28,7 @@ use super::{
 use crate::http::{self, Edge, Health};
 
 /// Connections that a worker holds; further ones wait in the kernel. Each has a buffer of its own, so this is what
-/// strangers can make a worker hold: some 40 MB.
+/// strangers can make a worker hold: some 45 MB, and with TLS twice that.
 const MAX_CONNECTIONS: usize = 4096;
 
 /// How long an idle connection is kept: longer than load balancers keep theirs (a minute, mostly), so that no request
