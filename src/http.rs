@@ -15,6 +15,7 @@ mod edge;
 mod files;
 mod gate;
 mod instances;
+mod lease;
 mod lists;
 pub mod openapi;
 pub mod ops;
@@ -32,8 +33,13 @@ use actix_web::{HttpResponse, middleware::from_fn, web};
 
 pub use caller_quota::ratelimit_policy;
 pub use edge::Edge;
+pub use lease::Lease;
 pub use ops::Health;
 pub use outermost::outermost;
+
+/// The whole answer to plain HTTP on a port that speaks HTTPS, in the one language that such a client understands.
+pub const PLAIN_ON_TLS: &str = "HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Type: text/plain\r\n\
+    Content-Length: 24\r\n\r\nThis port speaks HTTPS.\n";
 
 /// Routes of the public listener.
 pub fn public(config: &mut web::ServiceConfig) {
