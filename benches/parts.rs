@@ -121,9 +121,8 @@ fn quota(criterion: &mut Criterion) {
     for callers in [1, 1_000] {
         let mut queue = FairQueue::new(Bounds { total: 10_000, per_caller: 10_000 });
         let mut window = Window::new(20, Duration::from_millis(50), clock.monotonic());
-        let lines: Vec<_> = (0..callers)
-            .map(|n| Line::Caller { issuer: "sso".into(), caller: format!("caller-{n}").into() })
-            .collect();
+        let lines: Vec<_> =
+            (0..callers).map(|n| Line::Caller { issuer: "sso".into(), caller: format!("caller-{n}").into() }).collect();
         for line in &lines {
             let fetch = queue.open(clock.monotonic());
             queue.take_place(fetch, line, clock.monotonic()).expect("there is room");
@@ -173,11 +172,8 @@ fn hit(criterion: &mut Criterion) {
 fn configuration(sandbox: &Sandbox, folder: &Path) -> Config {
     let path = |name: &str| folder.join(name).to_string_lossy().into_owned();
     fs::write(path("audit-key"), BASE64_STANDARD.encode([7; 32])).expect("a file");
-    let credentials = format!(
-        r#"{{"secret_id": "{}", "secret_key": "{}"}}"#,
-        credential::SECRET_ID,
-        credential::SECRET_KEY
-    );
+    let credentials =
+        format!(r#"{{"secret_id": "{}", "secret_key": "{}"}}"#, credential::SECRET_ID, credential::SECRET_KEY);
     fs::write(path("credentials"), credentials).expect("a file");
     let text = format!(
         r#"

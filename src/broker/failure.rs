@@ -5,7 +5,10 @@
 use std::sync::Arc;
 
 use super::flights;
-use crate::{quota::Refusal, tencent::error::{CallError, UpstreamRequestId}};
+use crate::{
+    quota::Refusal,
+    tencent::error::{CallError, UpstreamRequestId},
+};
 
 /// Why there is no answer.
 #[derive(Clone, Debug, thiserror::Error)]

@@ -179,7 +179,9 @@ mod tests {
     #[test]
     fn an_access_reason_is_printable_bounded_and_single() {
         let reason = |values: &[&[u8]]| {
-            access_reason(&headers(&X_ACCESS_REASON, values)).ok().map(|reason| reason.as_deref().unwrap_or("").to_owned())
+            access_reason(&headers(&X_ACCESS_REASON, values))
+                .ok()
+                .map(|reason| reason.as_deref().unwrap_or("").to_owned())
         };
 
         assert_eq!(reason(&[]).as_deref(), Some(""));

@@ -101,10 +101,7 @@ mod tests {
 
         assert!(line(Target::AtMost(3.0)).ends_with("<= 3 yes"));
         assert!(line(Target::AtLeast(3.5)).ends_with(">= 3.5 NO"));
-        assert_eq!(
-            line(Target::None).split_whitespace().collect::<Vec<_>>(),
-            ["what", "1.000", "3.000", "20.0", "us"]
-        );
+        assert_eq!(line(Target::None).split_whitespace().collect::<Vec<_>>(), ["what", "1.000", "3.000", "20.0", "us"]);
     }
 
     #[test]

@@ -77,11 +77,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 }
 
 /// The instructions of a hit by function.
-fn per_hit(
-    stage: &Stage,
-    token: &str,
-    start: impl Fn(&[String]) -> Result<Server>,
-) -> Result<BTreeMap<String, f64>> {
+fn per_hit(stage: &Stage, token: &str, start: impl Fn(&[String]) -> Result<Server>) -> Result<BTreeMap<String, f64>> {
     let mut profiles = Vec::new();
     for hits in HITS {
         let file = stage.folder.path().join(format!("callgrind-{hits}"));

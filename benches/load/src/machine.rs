@@ -22,5 +22,6 @@ pub(crate) fn description(gateway: &Path) -> String {
 
 /// How many cores there are to pin to; this process itself is pinned.
 pub(crate) fn cores() -> usize {
-    fs::read_to_string("/proc/cpuinfo").map_or(1, |text| text.lines().filter(|line| line.starts_with("processor")).count())
+    fs::read_to_string("/proc/cpuinfo")
+        .map_or(1, |text| text.lines().filter(|line| line.starts_with("processor")).count())
 }

@@ -38,9 +38,8 @@ impl Process {
 
     /// The same of the threads of one name.
     pub(crate) fn cpu_of(&self, name: &str) -> io::Result<Duration> {
-        let is_called_so = |task: &&String| {
-            fs::read_to_string(format!("{task}/comm")).is_ok_and(|comm| comm.trim_end() == name)
-        };
+        let is_called_so =
+            |task: &&String| fs::read_to_string(format!("{task}/comm")).is_ok_and(|comm| comm.trim_end() == name);
         self.threads()?.iter().filter(is_called_so).map(|task| on_cpu(task)).sum()
     }
 

@@ -251,7 +251,8 @@ impl Server {
 }
 
 fn is_ready(admin: SocketAddr) -> bool {
-    let answer = Connection::open(admin).and_then(|mut admin| admin.ask(b"GET /readyz HTTP/1.1\r\nHost: gateway\r\n\r\n"));
+    let answer =
+        Connection::open(admin).and_then(|mut admin| admin.ask(b"GET /readyz HTTP/1.1\r\nHost: gateway\r\n\r\n"));
     answer.is_ok_and(|answer| answer.status == 200)
 }
 

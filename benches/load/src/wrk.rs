@@ -1,11 +1,6 @@
 //! wrk, which asks as fast as it is answered.
 
-use std::{
-    fs,
-    net::SocketAddr,
-    path::Path,
-    time::Duration,
-};
+use std::{fs, net::SocketAddr, path::Path, time::Duration};
 
 use crate::{Result, process::Cores};
 
@@ -59,7 +54,8 @@ pub(crate) fn ask(folder: &Path, address: SocketAddr, script: &Script<'_>, load:
         .output()
         .map_err(|error| format!("wrk does not run: {error}"))?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    seen(&text).ok_or_else(|| format!("wrk was not answered well: {text}{}", String::from_utf8_lossy(&output.stderr)).into())
+    seen(&text)
+        .ok_or_else(|| format!("wrk was not answered well: {text}{}", String::from_utf8_lossy(&output.stderr)).into())
 }
 
 impl Script<'_> {

@@ -98,12 +98,8 @@ pub(super) fn workers(plan: &Plan<'_>) -> Result<Vec<Figure>> {
     }
     let paths: Vec<_> = (0..FEW_BACKUPS).map(Stage::path).collect();
     let script = Script { paths: &paths, tokens: &tokens };
-    let load_of_two = Load {
-        cores: if roomy { Cores("1,3") } else { Cores("0,1") },
-        threads: 2,
-        connections: 64,
-        ..plan.load()
-    };
+    let load_of_two =
+        Load { cores: if roomy { Cores("1,3") } else { Cores("0,1") }, threads: 2, connections: 64, ..plan.load() };
 
     let [mut of_one, mut of_two] = [const { Vec::<Round>::new() }; 2];
     for _ in 0..plan.rounds {

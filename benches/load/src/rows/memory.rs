@@ -54,7 +54,12 @@ pub(super) fn all(plan: &Plan<'_>) -> Result<Vec<Figure>> {
         Figure::new("memory, idle", "MB", vec![idle / MB], Target::AtMost(20.0)),
         Figure::new(format!("an entry of {its_bytes} B (body and URLs): memory"), "B", vec![entry], Target::None),
         Figure::new("an entry beyond its bytes", "B", vec![entry - its_bytes], Target::AtMost(600.0)),
-        Figure::new("memory of the entries / gateway_cache_bytes", "", vec![entry * f64::from(ENTRIES) / weighed], Target::None),
+        Figure::new(
+            "memory of the entries / gateway_cache_bytes",
+            "",
+            vec![entry * f64::from(ENTRIES) / weighed],
+            Target::None,
+        ),
         Figure::new("10,000 idle connections that have asked once", "MB", vec![ours[0] / MB], Target::None),
         Figure::ratio("the same / bare", &ours, &theirs, Target::AtMost(1.15)),
     ])

@@ -33,12 +33,8 @@ pub(super) fn hits_meanwhile(plan: &Plan<'_>) -> Result<Vec<Figure>> {
     gateway.warm(&token, 1)?;
     let (paths, tokens) = ([Stage::path(0)], [token]);
     let script = Script { paths: &paths, tokens: &tokens };
-    let load = Load {
-        cores: CALLERS,
-        threads: 1,
-        connections: CONNECTIONS,
-        duration: Duration::from_secs(plan.seconds),
-    };
+    let load =
+        Load { cores: CALLERS, threads: 1, connections: CONNECTIONS, duration: Duration::from_secs(plan.seconds) };
 
     let [mut quiet, mut saturated] = [const { Vec::new() }; 2];
     let next = AtomicU32::new(1);
@@ -56,7 +52,12 @@ pub(super) fn hits_meanwhile(plan: &Plan<'_>) -> Result<Vec<Figure>> {
 }
 
 /// Lets cold callers ask for as long as `meanwhile` takes. Each asks for what nobody has asked for before.
-fn cold_while<T>(stage: &Stage, gateway: &Server, next: &AtomicU32, meanwhile: impl FnOnce() -> Result<T>) -> Result<T> {
+fn cold_while<T>(
+    stage: &Stage,
+    gateway: &Server,
+    next: &AtomicU32,
+    meanwhile: impl FnOnce() -> Result<T>,
+) -> Result<T> {
     let tokens: Vec<_> = (0..8).map(|n| stage.token(&format!("cold-{n}"))).collect();
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
