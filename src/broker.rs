@@ -233,6 +233,11 @@ impl Broker {
         self.credentials.current().have_expired(self.clock.wall())
     }
 
+    /// Whether an endpoint has failed so often that it is left alone at the moment.
+    pub fn upstream_is_left_alone(&self) -> bool {
+        self.upstreams.any_is_open()
+    }
+
     /// A record of which no more is known than who asked.
     fn blank_record(&self, asker: &Asker) -> Record {
         Record {

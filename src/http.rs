@@ -16,6 +16,7 @@ mod files;
 mod instances;
 mod lease;
 mod lists;
+mod newcomers;
 pub mod openapi;
 pub mod ops;
 mod outermost;

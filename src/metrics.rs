@@ -69,6 +69,8 @@ pub struct Metrics {
     clock_skew: Gauge,
     ready: IntGauge,
     wide_readers: [IntCounter; Breadth::ALL.len()],
+    /// Panics of requests and of what runs beside them.
+    pub panics: IntCounter,
 }
 
 /// Words that other rooms know, so that every one of them is there before it is needed.
@@ -215,6 +217,8 @@ impl Metrics {
             ready: family.gauge("gateway_ready", "1: /readyz says 200; 0: it says 503, and why."),
             wide_readers: Breadth::ALL
                 .map(|breadth| wide_readers.with_label_values(&[breadth.backups().to_string().as_str()])),
+            panics: family
+                .counter("gateway_panics_total", "Panics; each is a mistake in the program, told in the log."),
             registry,
         })
     }

@@ -2,8 +2,11 @@
 //!
 //! It introduces what the configuration describes to each other and then only waits; no rule of a request lives here.
 
+mod door;
+mod duties;
 mod failures;
 mod life;
+mod limits;
 mod listeners;
 mod memory;
 mod parts;

@@ -4,7 +4,9 @@
 
 use std::{
     io::{self, IsTerminal as _},
-    panic, thread,
+    panic,
+    sync::OnceLock,
+    thread,
 };
 
 use tracing_subscriber::{EnvFilter, util::SubscriberInitExt as _};
@@ -74,8 +76,20 @@ pub fn start(settings: &Settings) -> Result<(), TelemetryError> {
     panic::set_hook(Box::new(|panic| {
         let location = panic.location().map(ToString::to_string);
         tracing::error!(location, thread = thread::current().name(), "panicked");
+        if let Some(count) = PANICS.get() {
+            count();
+        }
     }));
     Ok(())
+}
+
+static PANICS: OnceLock<Box<dyn Fn() + Send + Sync>> = OnceLock::new();
+
+/// From now on `count` is called at each panic of the process, once logging has been started. It must not panic. The
+/// first who counts is the only one.
+pub fn count_panics(count: impl Fn() + Send + Sync + 'static) {
+    // Whoever comes later would count the same panics.
+    let _ = PANICS.set(Box::new(count));
 }
 
 #[cfg(test)]

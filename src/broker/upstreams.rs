@@ -61,6 +61,11 @@ impl Upstreams {
         length
     }
 
+    /// Whether the circuit of an endpoint is open.
+    pub(super) fn any_is_open(&self) -> bool {
+        self.by_region.values().any(|upstream| upstream.breaker().is_open())
+    }
+
     /// The endpoint that answers for `region`.
     pub(super) fn of(&self, region: &Region) -> &Upstream {
         self.by_region.get(region).expect("only configured regions get past the edge")

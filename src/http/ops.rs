@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::{
     context::Context,
+    newcomers::{Newcomer, Newcomers},
     problem::Problem,
     unanswered::{Unanswered, Underway},
 };
@@ -26,6 +27,7 @@ pub struct Health {
     identity: Arc<Identity>,
     draining: AtomicBool,
     unanswered: Unanswered,
+    newcomers: Newcomers,
 }
 
 #[derive(Serialize)]
@@ -35,6 +37,7 @@ struct Readiness<'a> {
     draining: bool,
     audit: &'static str,
     credentials: &'static str,
+    upstream: &'static str,
     issuers: Vec<Issuer<'a>>,
 }
 
@@ -47,7 +50,13 @@ struct Issuer<'a> {
 impl Health {
     /// The health of a process that serves.
     pub fn new(broker: Arc<Broker>, identity: Arc<Identity>) -> Self {
-        Self { broker, identity, draining: AtomicBool::new(false), unanswered: Unanswered::default() }
+        Self {
+            broker,
+            identity,
+            draining: AtomicBool::new(false),
+            unanswered: Unanswered::default(),
+            newcomers: Newcomers::default(),
+        }
     }
 
     /// From now on the process is not ready, and asks its clients to leave.
@@ -58,6 +67,16 @@ impl Health {
     /// Requests that ended without an answer so far: their callers hung up, or a drain cut them.
     pub fn unanswered(&self) -> usize {
         self.unanswered.count()
+    }
+
+    /// Connections of the public listener on which nothing has been asked yet.
+    pub fn newcomers(&self) -> usize {
+        self.newcomers.count()
+    }
+
+    /// A connection is there. What is returned is to be kept with its data for as long as it is.
+    pub fn newcomer(&self) -> Newcomer {
+        self.newcomers.arrives()
     }
 
     /// A request that is counted if it ends without an answer.
@@ -146,9 +165,10 @@ async fn ready(health: web::Data<Health>) -> HttpResponse {
     let audit_fails = health.broker.audit_is_failing();
     let lacks_keys = readiness.iter().any(|issuer| !issuer.has_keys);
     let have_expired = health.broker.credentials_have_expired();
+    let is_left_alone = health.broker.upstream_is_left_alone();
     let (status, mut answer) = if !health.is_ready(&readiness) {
         ("not_ready", HttpResponse::ServiceUnavailable())
-    } else if lacks_keys || have_expired {
+    } else if lacks_keys || have_expired || is_left_alone {
         ("degraded", HttpResponse::Ok())
     } else {
         ("ready", HttpResponse::Ok())
@@ -158,6 +178,7 @@ async fn ready(health: web::Data<Health>) -> HttpResponse {
         draining,
         audit: if audit_fails { "failing" } else { "ok" },
         credentials: if have_expired { "expired" } else { "ok" },
+        upstream: if is_left_alone { "failing" } else { "ok" },
         issuers: readiness
             .iter()
             .map(|issuer| Issuer { name: &issuer.name, keys: if issuer.has_keys { "ok" } else { "missing" } })

@@ -57,6 +57,7 @@ pub(super) enum Code {
     UpstreamDenied,
     Unavailable,
     UpstreamTimeout,
+    Internal,
 }
 
 /// What the cloud said, as far as it may be repeated.
@@ -157,6 +158,7 @@ impl Code {
             }
             Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "The gateway cannot answer now"),
             Self::UpstreamTimeout => (StatusCode::GATEWAY_TIMEOUT, "upstream_timeout", "The upstream took too long"),
+            Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "The gateway made a mistake"),
         }
     }
 }
@@ -193,6 +195,12 @@ impl Problem {
     pub(super) fn caller_rate_limited(retry_after: Duration) -> Self {
         let detail = "you have sent more requests than your quota allows; wait as long as Retry-After says";
         Self::new(Code::CallerRateLimited, detail).retry_after(retry_after)
+    }
+
+    /// A request that panicked. What the panic says may be the value that should not have been there.
+    pub(super) fn internal() -> Self {
+        let detail = "the gateway made a mistake with this request, and no other; it has been logged";
+        Self::new(Code::Internal, detail)
     }
 
     /// The answer. The body carries nothing that the caller did not send or may not read.
@@ -345,7 +353,9 @@ mod tests {
         let documented: Vec<_> = schema["enum"].as_array().unwrap().iter().map(|code| code.as_str().unwrap()).collect();
 
         // A unit variant becomes its number in the order of the list.
-        for code in [Code::InvalidRequest, Code::CallerRateLimited, Code::UpstreamDenied, Code::UpstreamTimeout] {
+        for code in
+            [Code::InvalidRequest, Code::CallerRateLimited, Code::UpstreamDenied, Code::UpstreamTimeout, Code::Internal]
+        {
             assert_eq!(documented[code as usize], code.texts().0);
         }
     }

@@ -203,14 +203,18 @@ fn note(metrics: &Metrics, what: &'static str, outcome: &Result<(), Refused>) {
     }
 }
 
+/// What is reloaded, and what has it reloaded.
+pub(super) struct Reloading {
+    pub(super) reloadables: Vec<Reloadable>,
+    pub(super) configuration: Option<ConfigurationFile>,
+    pub(super) hangup: Signal,
+    pub(super) metrics: Arc<Metrics>,
+}
+
 /// Reloads, one thing after the other, until the process ends.
-pub(super) async fn run(
-    reloadables: Vec<Reloadable>,
-    configuration: Option<ConfigurationFile>,
-    mut hangup: Signal,
-    metrics: Arc<Metrics>,
-) {
-    for Reloadable { what, .. } in &reloadables {
+pub(super) async fn run(reloading: &mut Reloading) {
+    let Reloading { reloadables, configuration, hangup, metrics } = reloading;
+    for Reloadable { what, .. } in &*reloadables {
         metrics.has_reloads(what);
     }
     let mut tick = interval(LOOK_EVERY);
@@ -226,12 +230,14 @@ pub(super) async fn run(
                 let _ = spawn_blocking(move || file.tell()).await;
             }
         }
-        for Reloadable { what, reload } in &reloadables {
+        for Reloadable { what, reload } in &*reloadables {
             let reload = Arc::clone(reload);
             let reloading = spawn_blocking(move || (reload.lock().unwrap_or_else(PoisonError::into_inner))(trigger));
-            // Whatever panicked in there has been told, and the next look is another try.
-            if let Ok(Some(outcome)) = reloading.await {
-                note(&metrics, what, &outcome);
+            match reloading.await {
+                Ok(None) => {}
+                Ok(Some(outcome)) => note(metrics, what, &outcome),
+                // Where it panicked has been told. The next change, or the next signal, is another try.
+                Err(_) => note(metrics, what, &Err(Refused(vec!["it panicked".to_owned()]))),
             }
         }
     }

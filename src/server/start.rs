@@ -2,18 +2,22 @@
 //!
 //! What can fail is in `parts`; from there on everything is there, and only has to be introduced to each other.
 
-use std::{io, iter::once, rc::Rc, sync::Arc, thread::available_parallelism, time::Duration};
+use std::{io, iter::once, rc::Rc, sync::Arc, time::Duration};
 
 use actix_web::rt;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::{
     Setup,
+    door::Door,
+    duties::keep_at,
     failures::Failure,
-    life::{self, Gateway},
-    listeners, memory,
+    life::{self, Drain, Gateway},
+    limits,
+    listeners::{self, Service},
+    memory,
     parts::{Files, Parts},
-    reload::{self, ConfigurationFile, Reloadable},
+    reload::{self, ConfigurationFile, Reloadable, Reloading},
     tls::Gate,
 };
 use crate::{
@@ -23,6 +27,7 @@ use crate::{
     identity::Denial,
     metrics::{Metrics, Words},
     quota::CallerQuota,
+    telemetry,
     tencent::{ApiAction, client::Client, error::CallError},
 };
 
@@ -61,6 +66,8 @@ fn assemble(setup: Setup, parts: Parts, clock: Clock) -> io::Result<Gateway> {
         upstream_outcomes: &outcomes,
     };
     let metrics = Metrics::new(option_env!("GATEWAY_REVISION").unwrap_or("unknown"), &words);
+    let panics = metrics.panics.clone();
+    telemetry::count_panics(move || panics.inc());
     let rooms =
         Rooms { policies, audit: audit.clone(), credentials: Arc::clone(&credentials), metrics: Arc::clone(&metrics) };
     let (broker, drivers) = Broker::new(&tencent, setup.rate_limit, setup.cache, rooms, clock.clone());
@@ -77,10 +84,9 @@ fn assemble(setup: Setup, parts: Parts, clock: Clock) -> io::Result<Gateway> {
     }
     let configuration = setup.file.map(ConfigurationFile::new);
 
-    let workers = match setup.server.workers {
-        0 => available_parallelism().map_or(1, usize::from),
-        some => some,
-    };
+    let workers = limits::workers(setup.server.workers);
+    let drain = Drain::new(setup.server.drain_delay, setup.server.shutdown_grace);
+    let service = Service { workers, connections: limits::connections(workers), grace: drain.grace };
     let trusted_proxies: Arc<[_]> = setup.server.trusted_proxies.as_slice().into();
     let clock_of_renewal = clock.clone();
     let cors = Cors::new(&setup.cors);
@@ -104,39 +110,38 @@ fn assemble(setup: Setup, parts: Parts, clock: Clock) -> io::Result<Gateway> {
         }
     };
     let (public_address, admin_address) = (public.local_addr()?, admin.local_addr()?);
+    let door = Door::of(&public)?;
     let speaks_tls = tls.is_some();
     let public = match tls {
-        None => listeners::public(public, &setup.server, workers, edge)?,
+        None => listeners::public(public, service, Arc::clone(&health), edge)?,
         Some(tls) => {
             let metrics = Arc::clone(&metrics);
             let gate = move || Gate::new(Arc::clone(&tls), Arc::clone(&metrics));
-            listeners::public_over_tls(public, &setup.server, workers, edge, gate)?
+            listeners::public_over_tls(public, service, Arc::clone(&health), edge, gate)?
         }
     };
     let admin = listeners::admin(admin, Arc::clone(&health))?;
 
     for driver in drivers {
-        rt::spawn(driver.run());
+        rt::spawn(async move { keep_at("quota", async || driver.run().await).await });
     }
-    rt::spawn(refresher.run(reload::of_identity(Arc::clone(&metrics))));
-    rt::spawn(renewer.run(reload::of_credentials(credentials, clock_of_renewal, Arc::clone(&metrics))));
-    rt::spawn(reload::run(reloadables, configuration, hangup, metrics));
-    rt::spawn(forget_idle_callers(caller_quota));
-    rt::spawn(life::say_audit_head(audit.clone()));
+    let (key_files, renewals) = (
+        reload::of_identity(Arc::clone(&metrics)),
+        reload::of_credentials(credentials, clock_of_renewal, Arc::clone(&metrics)),
+    );
+    rt::spawn(async move { keep_at("key sets", async || refresher.run(&key_files).await).await });
+    rt::spawn(async move { keep_at("credentials", async || renewer.run(&renewals).await).await });
+    let mut reloading = Reloading { reloadables, configuration, hangup, metrics };
+    rt::spawn(async move { keep_at("reload", async || reload::run(&mut reloading).await).await });
+    rt::spawn(async move { keep_at("idle callers", async || forget_idle_callers(&caller_quota).await).await });
+    let heads = audit.clone();
+    rt::spawn(async move { keep_at("audit head", async || life::say_audit_head(&heads).await).await });
     let version = env!("CARGO_PKG_VERSION");
     tracing::info!(%public_address, %admin_address, tls = speaks_tls, workers, version, "listening");
-    Ok(Gateway {
-        public,
-        admin,
-        health,
-        audit,
-        signals,
-        drain_delay: setup.server.drain_delay,
-        shutdown_grace: setup.server.shutdown_grace,
-    })
+    Ok(Gateway { public, admin, health, audit, signals, door, drain })
 }
 
-async fn forget_idle_callers(callers: Arc<CallerQuota>) {
+async fn forget_idle_callers(callers: &CallerQuota) {
     let mut tick = interval(IDLE_CALLERS_TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {

@@ -7,7 +7,7 @@ use sandbox::{Effect, Fault, known};
 use crate::harness::{Stage, eventually, urls_path};
 
 /// Every family, and its labels beside those of a histogram's buckets.
-const FAMILIES: [(&str, &str, &[&str]); 25] = [
+const FAMILIES: [(&str, &str, &[&str]); 26] = [
     ("gateway_audit_failures_total", "counter", &[]),
     ("gateway_audit_records_total", "counter", &[]),
     ("gateway_auth_failures_total", "counter", &["reason"]),
@@ -21,6 +21,7 @@ const FAMILIES: [(&str, &str, &[&str]); 25] = [
     ("gateway_http_requests_total", "counter", &["method", "route", "status"]),
     ("gateway_jwks_refreshes_total", "counter", &["issuer", "result"]),
     ("gateway_last_reload_successful", "gauge", &["what"]),
+    ("gateway_panics_total", "counter", &[]),
     ("gateway_policy_errors_total", "counter", &[]),
     ("gateway_rate_limit_queue_length", "gauge", &["action"]),
     ("gateway_rate_limit_rejections_total", "counter", &["scope"]),

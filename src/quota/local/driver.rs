@@ -21,7 +21,7 @@ impl Driver {
     }
 
     /// Serves those who wait until every handle of the bucket is gone. To be spawned once, on a runtime with timers.
-    pub async fn run(self) {
+    pub async fn run(&self) {
         while let Some(shared) = self.shared.upgrade() {
             let now = shared.clock.monotonic();
             let next = shared.lock().serve_due(now);

@@ -43,7 +43,7 @@ impl Scene {
             }
         });
         let (bucket, driver) = Bucket::new(limits, clock.clone());
-        tokio::spawn(driver.run());
+        tokio::spawn(async move { driver.run().await });
         Self { clock, bucket }
     }
 
