@@ -31,7 +31,7 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// The listener for health checks; never exposed to callers.
     pub admin_listen: SocketAddr,
-    /// Worker threads; zero is one a core.
+    /// Worker threads; zero is one for each processor that the process may use.
     pub workers: usize,
     /// The longest that a request may take.
     pub request_timeout: Duration,

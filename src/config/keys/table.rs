@@ -35,7 +35,12 @@ const FIRST: &[Key] = &[
         Is("127.0.0.1:9090"),
         "The listener for `/healthz` and `/readyz`. Keep it away from callers.",
     ),
-    key("server.workers", Kind::Number(0, 1024), Is("0"), "Worker threads; 0 is one per core."),
+    key(
+        "server.workers",
+        Kind::Number(0, 1024),
+        Is("0"),
+        "Worker threads; 0 is one for each processor that the process may use, by affinity and quota, rounded down.",
+    ),
     key("server.request_timeout", Kind::Duration(10, 10 * MINUTE), Is("10s"), "The longest that a request may take."),
     key(
         "server.drain_delay",
