@@ -12,7 +12,9 @@ CERTIFICATES = chart.REPOSITORY / "tests" / "vectors" / "tls"
 
 # What Secrets and ConfigMaps that are not made by the chart hold in these tests, by key.
 KEY = base64.b64encode(bytes(range(32))).decode()
-CLOUD = json.dumps({"secret_id": "AKIDCHARTfakeKEY0000000000000000001", "secret_key": "CHARTfakeSecretKey00000000000001"})
+CLOUD = json.dumps(
+    {"secret_id": "AKIDCHARTfakeKEY0000000000000000001", "secret_key": "CHARTfakeSecretKey00000000000001"}
+)
 CONTENTS = {
     "credentials": CLOUD,
     "tencent.json": CLOUD,

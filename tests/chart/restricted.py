@@ -1,6 +1,7 @@
-"""The Pod Security standard "restricted", as https://kubernetes.io/docs/concepts/security/pod-security-standards/ has it.
+"""The Pod Security standard "restricted", which includes "baseline".
 
-It includes "baseline". Fields that Windows alone has are left out: the pod names no operating system, so it is Linux.
+https://kubernetes.io/docs/concepts/security/pod-security-standards/ has it. Fields of Windows are left out: the pod names
+no operating system, so it is Linux.
 """
 
 VOLUMES = {

@@ -1,4 +1,4 @@
-"""The table of values in the chart's README, made from values.yaml: its keys, their defaults, the comments above them."""
+"""The table of values in the chart's README, made from values.yaml: keys, defaults, and the comments above."""
 
 import json
 

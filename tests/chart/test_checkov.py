@@ -15,15 +15,15 @@ CASES = {"defaults": {}, **{path.stem: chart.read(path) for path in chart.MATRIX
 
 NOBODY_CAN_KNOW = set(CASES) - {"everything"}
 
-# Rules that are not kept, by whom, and why. One that is kept after all fails the test: an excuse that outlives its reason
-# hides the next finding.
+# Rules that are not kept, by whom, and why. One that is kept after all fails the test: an excuse that outlives its
+# reason hides the next finding.
 EXCUSED = {
     "CKV_K8S_43": (NOBODY_CAN_KNOW, "the digest is that of the image in the operator's registry: image.digest"),
     "CKV_K8S_15": (
         NOBODY_CAN_KNOW,
         "a tag of a release is never moved, and a pod has to restart while the registry is away: image.pullPolicy",
     ),
-    "CKV_K8S_38": ({"everything"}, "there the cluster is an issuer, whose API server wants to know who fetches its keys"),
+    "CKV_K8S_38": ({"everything"}, "there the cluster is an issuer, and its API server wants to know who asks for keys"),
     "CKV_K8S_40": ({"openshift"}, "there the cluster chooses the user, from a range of the namespace"),
     "CKV2_K8S_6": ({"openshift"}, "there the operator has rules of the network of their own"),
 }

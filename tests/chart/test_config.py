@@ -175,7 +175,8 @@ def test_what_the_chart_assumes_is_what_the_gateway_assumes():
 
 def test_a_change_of_the_configuration_restarts_the_pods_and_one_of_the_policies_does_not():
     def checksum(*layers):
-        return chart.pod(chart.objects(chart.merged(chart.LEAST, *layers)))["metadata"]["annotations"]["checksum/config"]
+        pod = chart.pod(chart.objects(chart.merged(chart.LEAST, *layers)))
+        return pod["metadata"]["annotations"]["checksum/config"]
 
     before = checksum()
 

@@ -142,7 +142,8 @@ def test_an_ingress_leads_to_the_public_port_alone():
 
     found = chart.the("Ingress", made)["spec"]["rules"]
 
-    backend = {"service": {"name": chart.the("Service", made, "gateway")["metadata"]["name"], "port": {"name": "public"}}}
+    service = chart.the("Service", made, "gateway")["metadata"]["name"]
+    backend = {"service": {"name": service, "port": {"name": "public"}}}
     assert found == [
         {"host": "a.example", "http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": backend}]}},
         {"host": "b.example", "http": {"paths": [{"path": "/instances", "pathType": "Exact", "backend": backend}]}},

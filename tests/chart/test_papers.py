@@ -189,6 +189,14 @@ def test_monitoring_selects_by_the_labels_that_are_asked_for():
     assert selected == ["backups-admin"]
 
 
+def test_the_pod_runs_as_the_user_of_the_image():
+    dockerfile = (chart.REPOSITORY / "Dockerfile").read_text(encoding="utf-8")
+    context = chart.chart().values["securityContext"]
+
+    assert f"\nUSER {context['runAsUser']}:{context['runAsGroup']}\n" in dockerfile
+    assert f'\nCMD ["{chart.gateway(chart.objects({}))["args"][0]}"]\n' in dockerfile
+
+
 def test_what_is_not_asked_for_is_not_made():
     assert chart.kinds(chart.objects({})) == {
         "ConfigMap",

@@ -99,7 +99,7 @@ MISSHAPEN = [
     ({"replicaCounts": 2}, "additional properties 'replicaCounts' not allowed"),
     ({"replicaCount": 0}, "/replicaCount"),
     ({"replicaCount": "two"}, "/replicaCount"),
-    ({"image": {"repositry": "x"}}, "additional properties 'repositry' not allowed"),
+    ({"image": {"registry": "x"}}, "additional properties 'registry' not allowed"),
     ({"image": {"repository": ""}}, "/image/repository"),
     ({"image": {"digest": "sha256:abc"}}, "/image/digest"),
     ({"config": {"severs": {}}}, "additional properties 'severs' not allowed"),
