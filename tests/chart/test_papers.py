@@ -3,6 +3,7 @@
 import os
 import re
 
+import helm_python
 import pytest
 import yaml
 
@@ -206,3 +207,15 @@ def test_what_is_not_asked_for_is_not_made():
         "Service",
         "ServiceAccount",
     }
+
+
+def test_the_package_renders_as_the_folder_does_and_holds_nothing_else(tmp_path):
+    values = chart.read(chart.FOLDER / "matrix" / "everything.yaml")
+    folder = {str(path.relative_to(chart.CHART)) for path in chart.CHART.rglob("*") if path.is_file()}
+
+    with helm_python.Chart.load(helm_python.package(chart.CHART, destination=tmp_path)) as packaged:
+        made = packaged.render(values, name=chart.RELEASE, namespace=chart.NAMESPACE)
+        held = {one["name"] for one in packaged.files + packaged.templates}
+
+    assert made == chart.chart().render(values, name=chart.RELEASE, namespace=chart.NAMESPACE)
+    assert folder - held == {"Chart.yaml", "values.yaml", "values.schema.json"}
