@@ -130,7 +130,8 @@ def test_the_notes_begin_with_the_next_command():
 
 def test_the_notes_ask_by_the_protocol_that_is_spoken():
     assert " http://127.0.0.1:8080/instances" in notes({})
-    assert " https://127.0.0.1:8080/instances" in notes({"tls": {"existingSecret": "certificate"}})
+    sealed = notes({"tls": {"existingSecret": "certificate"}})
+    assert " --connect-to ::127.0.0.1:8080 " in sealed and " https://$NAME_IN_THE_CERTIFICATE/instances" in sealed
 
 
 OPEN = {"networkPolicy": {"ingress": {"namespaces": ["ingress"]}}}

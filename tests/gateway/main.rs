@@ -5,7 +5,10 @@
 #![expect(unreachable_pub, reason = "a test binary has no outside")]
 #![expect(clippy::type_complexity, reason = "a row of a table is read in place")]
 
+#[path = "../../src/server/tls/testing.rs"]
+mod certificates;
 mod harness;
+mod tls_client;
 
 mod audit;
 mod audit_sink;
@@ -27,3 +30,4 @@ mod process;
 mod reload;
 mod rotation;
 mod secrets;
+mod tls;
