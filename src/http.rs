@@ -14,6 +14,7 @@ mod docs;
 mod edge;
 mod files;
 mod instances;
+mod lines;
 mod lists;
 pub mod openapi;
 pub mod ops;
@@ -23,6 +24,7 @@ mod query;
 mod render;
 mod request;
 mod settle;
+mod spans;
 mod strict;
 mod unanswered;
 mod urls;
@@ -30,6 +32,7 @@ mod urls;
 use actix_web::{HttpResponse, middleware::from_fn, web};
 
 pub use edge::Edge;
+pub use lines::Lines;
 pub use ops::Health;
 pub use outermost::outermost;
 

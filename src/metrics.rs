@@ -54,6 +54,8 @@ pub struct Metrics {
     reloads: IntCounterVec,
     credentials_expiry: IntGauge,
     clock_skew: Gauge,
+    spans_exported: IntCounter,
+    spans_dropped: IntCounterVec,
 }
 
 /// What a look into the cache found.
@@ -85,7 +87,8 @@ pub enum Scope {
 impl LookupResult {
     const ALL: [Self; 4] = [Self::Hit, Self::Stale, Self::Negative, Self::Miss];
 
-    fn as_str(self) -> &'static str {
+    /// The label.
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Hit => "hit",
             Self::Stale => "stale",
@@ -118,6 +121,10 @@ pub struct Readings<'a> {
     pub credentials_expiry: Option<u64>,
     /// Refreshes of key sets so far: issuer name, those that succeeded, those that failed.
     pub jwks_refreshes: Vec<(&'a str, u64, u64)>,
+    /// Spans that the collector took so far.
+    pub spans_exported: u64,
+    /// Spans that it will never see, by reason.
+    pub spans_dropped: [(&'static str, u64); 3],
 }
 
 impl Metrics {
@@ -214,6 +221,12 @@ impl Metrics {
                 "gateway_clock_skew_seconds",
                 "The upstream's clock less ours, by the Date of its last answer.",
             ),
+            spans_exported: family.counter("gateway_otlp_spans_exported_total", "Spans that the collector took."),
+            spans_dropped: family.counters(
+                "gateway_otlp_spans_dropped_total",
+                "Spans that were recorded and will not reach the collector.",
+                &["reason"],
+            ),
             registry,
         })
     }
@@ -283,9 +296,12 @@ impl Metrics {
         }
         for (issuer, succeeded, failed) in &readings.jwks_refreshes {
             for (result, count) in [("ok", succeeded), ("error", failed)] {
-                let counter = self.jwks_refreshes.with_label_values(&[issuer, result]);
-                counter.inc_by(count.saturating_sub(counter.get()));
+                catch_up(&self.jwks_refreshes.with_label_values(&[issuer, result]), *count);
             }
+        }
+        catch_up(&self.spans_exported, readings.spans_exported);
+        for (reason, count) in readings.spans_dropped {
+            catch_up(&self.spans_dropped.with_label_values(&[reason]), count);
         }
         let mut text = Vec::new();
         // Writing to memory fails only for a family without a metric, and there is none.
@@ -294,6 +310,11 @@ impl Metrics {
         }
         text
     }
+}
+
+/// Brings a counter to what is counted elsewhere.
+fn catch_up(counter: &IntCounter, count: u64) {
+    counter.inc_by(count.saturating_sub(counter.get()));
 }
 
 /// Makes and registers families.
@@ -344,6 +365,8 @@ mod tests {
             queue_lengths: vec![("DescribeBackupUrl", 3)],
             credentials_expiry: Some(1_551_952_863),
             jwks_refreshes: vec![("sso", 2, 1)],
+            spans_exported: 12,
+            spans_dropped: [("rate", 1), ("queue_full", 0), ("export_failed", 2)],
         };
         String::from_utf8(metrics.render(&readings)).unwrap()
     }
@@ -375,6 +398,8 @@ mod tests {
             "gateway_reloads_total",
             "gateway_credentials_expiry_timestamp_seconds",
             "gateway_clock_skew_seconds",
+            "gateway_otlp_spans_exported_total",
+            "gateway_otlp_spans_dropped_total",
         ] {
             assert!(text.contains(&format!("# HELP {family} ")), "{family}");
             assert!(text.contains(&format!("# TYPE {family} ")), "{family}");
@@ -412,6 +437,8 @@ mod tests {
             "gateway_rate_limit_queue_length{action=\"DescribeBackupUrl\"} 3",
             "gateway_jwks_refreshes_total{issuer=\"sso\",result=\"ok\"} 2",
             "gateway_jwks_refreshes_total{issuer=\"sso\",result=\"error\"} 1",
+            "gateway_otlp_spans_exported_total 12",
+            "gateway_otlp_spans_dropped_total{reason=\"export_failed\"} 2",
         ] {
             assert!(text.lines().any(|found| found == line), "{line}\n{text}");
         }

@@ -12,7 +12,7 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
 
 use actix_web::rt;
 
-use crate::{audit, cache, http::cors, identity, policy, quota, telemetry, tencent};
+use crate::{audit, cache, http::cors, identity, policy, quota, telemetry, tencent, traces::CollectorUrl};
 
 /// What `[server]` says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,6 +58,8 @@ pub struct Setup {
     pub audit: audit::Settings,
     /// Log lines.
     pub log: telemetry::Settings,
+    /// Where spans are sent, if anywhere.
+    pub otlp: Option<CollectorUrl>,
 }
 
 /// Serves until a signal ends it. Exit code 0 after the drain, of which the log says what it cut; 1 where a second

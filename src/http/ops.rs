@@ -13,7 +13,7 @@ use super::{
     problem::Problem,
     unanswered::{Unanswered, Underway},
 };
-use crate::{broker::Broker, domain::clock::unix_seconds, identity::Identity, metrics::Readings};
+use crate::{broker::Broker, domain::clock::unix_seconds, identity::Identity, metrics::Readings, traces::Traces};
 
 /// What readiness depends on.
 pub struct Health {
@@ -21,6 +21,7 @@ pub struct Health {
     identity: Arc<Identity>,
     draining: AtomicBool,
     unanswered: Unanswered,
+    traces: Traces,
 }
 
 #[derive(Serialize)]
@@ -41,8 +42,8 @@ struct Issuer<'a> {
 
 impl Health {
     /// The health of a process that serves.
-    pub fn new(broker: Arc<Broker>, identity: Arc<Identity>) -> Self {
-        Self { broker, identity, draining: AtomicBool::new(false), unanswered: Unanswered::default() }
+    pub fn new(broker: Arc<Broker>, identity: Arc<Identity>, traces: Traces) -> Self {
+        Self { broker, identity, draining: AtomicBool::new(false), unanswered: Unanswered::default(), traces }
     }
 
     /// From now on the process is not ready, and asks its clients to leave.
@@ -94,6 +95,7 @@ pub(super) fn metrics() -> Resource {
 async fn scrape(health: web::Data<Health>) -> HttpResponse {
     let broker = &health.broker;
     let issuers = health.identity.readiness();
+    let spans = health.traces.counts();
     let readings = Readings {
         cache_bytes: broker.cached_bytes(),
         queue_lengths: broker.queue_lengths(),
@@ -102,6 +104,8 @@ async fn scrape(health: web::Data<Health>) -> HttpResponse {
             .iter()
             .map(|issuer| (&*issuer.name, issuer.refreshes_succeeded, issuer.refreshes_failed))
             .collect(),
+        spans_exported: spans.exported,
+        spans_dropped: spans.dropped(),
     };
     HttpResponse::Ok()
         .insert_header((header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8"))

@@ -16,7 +16,7 @@ use actix_web::{
 use super::{
     Edge,
     context::{Context, X_REQUEST_ID},
-    strict,
+    lines, spans, strict,
 };
 use crate::metrics::{Method, Route};
 
@@ -39,18 +39,18 @@ pub async fn outermost<B: MessageBody>(
     let began = edge.as_ref().map(|edge| edge.worker.broker().clock().monotonic());
     let route = Route::of(request.path());
     let method = Method::of(request.method().as_str());
-    let context = Context::of(request.headers());
+    let tracer = edge.as_ref().map(|edge| &edge.tracer);
+    let trace = tracer.map(|tracer| spans::begin(tracer, method, route, request.headers())).unwrap_or_default();
+    let context = Context::of(request.headers(), trace);
     let request_id = HeaderValue::from_str(context.request_id.as_str());
     let origin = edge.as_ref().and_then(|edge| edge.cors.allowed(request.headers()));
     let must_close = strict::has_body(&request) || edge.as_ref().is_some_and(|edge| edge.health.is_draining());
 
     let early = strict::refuse(&request, &context).or_else(|| edge.as_ref()?.cors.preflight(&request));
+    request.extensions_mut().insert(context.clone());
     let mut answer = match early {
         Some(early) => request.into_response(early).map_into_right_body(),
-        None => {
-            request.extensions_mut().insert(context);
-            next.call(request).await?.map_into_left_body()
-        }
+        None => next.call(request).await?.map_into_left_body(),
     };
 
     if let Some(underway) = underway {
@@ -77,6 +77,8 @@ pub async fn outermost<B: MessageBody>(
         let broker = edge.worker.broker();
         let took = broker.clock().monotonic().saturating_duration_since(began);
         broker.metrics().http.answered(route, method, answer.status().as_u16(), took);
+        lines::answered(&context, (method, route), answer.status().as_u16(), took);
+        spans::end(&context, &answer);
     }
     Ok(answer)
 }

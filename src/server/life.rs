@@ -8,7 +8,7 @@ use tokio::{
     time::{MissedTickBehavior, interval, sleep, timeout},
 };
 
-use crate::{audit::Audit, http::Health};
+use crate::{audit::Audit, http::Health, traces::Traces};
 
 /// How often the head of the audit's chain goes to the log.
 const AUDIT_HEAD_TICK: Duration = Duration::from_secs(60 * 60);
@@ -20,12 +20,16 @@ const SIGXFSZ: i32 = 25;
 /// How long workers may take to end once they have been stopped.
 const WORKERS_END: Duration = Duration::from_secs(1);
 
+/// How long the last spans may take to be sent. They are worth less than a restart that is on time.
+const LAST_SPANS: Duration = Duration::from_secs(1);
+
 /// A gateway that listens.
 pub(super) struct Gateway {
     pub(super) public: Server,
     pub(super) admin: Server,
     pub(super) health: Arc<Health>,
     pub(super) audit: Audit,
+    pub(super) traces: Traces,
     pub(super) signals: Signals,
     pub(super) drain_delay: Duration,
     pub(super) shutdown_grace: Duration,
@@ -40,7 +44,7 @@ pub(super) struct Signals {
 impl Gateway {
     /// Serves, drains and ends: not ready at once, accepting for `drain_delay` more, then only what is in flight.
     pub(super) async fn live(self) -> ExitCode {
-        let Self { public, admin, health, audit, mut signals, drain_delay, shutdown_grace } = self;
+        let Self { public, admin, health, audit, traces, mut signals, drain_delay, shutdown_grace } = self;
         let (public_handle, admin_handle) = (public.handle(), admin.handle());
         let public = rt::spawn(public);
         let admin = rt::spawn(admin);
@@ -61,6 +65,7 @@ impl Gateway {
             }
             audit.close().await;
             log_head(&audit);
+            traces.close(LAST_SPANS).await;
             // Counted when the workers are gone: the web server cuts what is left when its time is up, and says nothing.
             health.unanswered() - unanswered_before
         };

@@ -20,8 +20,8 @@ use super::{
 use crate::{
     audit::{self, Audit},
     broker::{Broker, Rooms, Worker},
-    domain::{Clock, Throttle},
-    http::{self, Edge, Health, cors::Cors},
+    domain::Clock,
+    http::{self, Edge, Health, Lines, cors::Cors},
     identity::{Denial, Identity, IdentityError},
     metrics::Metrics,
     outbound::{RootsError, TlsRoots},
@@ -33,6 +33,7 @@ use crate::{
         client::Client,
         credentials::{CredentialStore, CredentialsError},
     },
+    traces::{self, Traces},
 };
 
 /// Why the gateway did not start.
@@ -51,6 +52,8 @@ pub(super) enum StartError {
     #[error(transparent)]
     Audit(#[from] audit::StartError),
     #[error(transparent)]
+    Traces(#[from] traces::StartError),
+    #[error(transparent)]
     Listen(#[from] ListenError),
     #[error("signals cannot be received: {0}")]
     Signals(#[source] io::Error),
@@ -58,9 +61,6 @@ pub(super) enum StartError {
 
 /// How often callers that have been idle are forgotten. What they cost until then is a few dozen bytes each.
 const IDLE_CALLERS_TICK: Duration = Duration::from_secs(60);
-
-/// Log lines a second and worker for requests that are refused before policy: strangers cause them.
-const REFUSALS_LOGGED_PER_SECOND: u32 = 5;
 
 /// Starts everything that `setup` describes.
 ///
@@ -82,6 +82,7 @@ pub(super) async fn start(setup: Setup) -> Result<Gateway, StartError> {
     let policies_seen = policy::Fingerprint::of(&setup.policy.dir);
     let policies = Policies::load(&setup.policy.dir)?;
     let audit = Audit::start(&setup.audit, clock.clone())?;
+    let traces = Traces::start(setup.otlp, clock.clone())?;
     let tencent = Arc::new(setup.tencent);
     let reasons = Denial::reasons();
     let actions = ApiAction::ALL.map(ApiAction::as_str);
@@ -90,7 +91,7 @@ pub(super) async fn start(setup: Setup) -> Result<Gateway, StartError> {
         Rooms { policies, audit: audit.clone(), credentials: Arc::clone(&credentials), metrics: Arc::clone(&metrics) };
     let (broker, drivers) = Broker::new(&tencent, setup.rate_limit, setup.cache, rooms, clock.clone());
     let caller_quota = Arc::new(CallerQuota::new(setup.per_caller, clock.clone()));
-    let health = Arc::new(Health::new(Arc::clone(&broker), Arc::clone(&identity)));
+    let health = Arc::new(Health::new(Arc::clone(&broker), Arc::clone(&identity), traces.clone()));
 
     let reloadables = vec![
         Reloadable::policies(setup.policy.dir, policies_seen, Arc::clone(&broker)),
@@ -109,14 +110,15 @@ pub(super) async fn start(setup: Setup) -> Result<Gateway, StartError> {
     let openapi = http::openapi::document(broker.regions());
     let edge = {
         let (health, credentials) = (Arc::clone(&health), Arc::clone(&credentials));
-        let caller_quota = Arc::clone(&caller_quota);
+        let (caller_quota, traces) = (Arc::clone(&caller_quota), traces.clone());
         move || {
             let client = Client::new(Arc::clone(&tencent), &roots, Arc::clone(&credentials), clock.clone());
             Rc::new(Edge {
                 worker: Rc::new(Worker::new(Arc::clone(&broker), client)),
                 identity: Arc::clone(&identity),
                 caller_quota: Arc::clone(&caller_quota),
-                refusals_to_log: Throttle::new(REFUSALS_LOGGED_PER_SECOND),
+                lines: Lines::default(),
+                tracer: traces.tracer(&clock),
                 cors: cors.clone(),
                 openapi: openapi.clone(),
                 health: Arc::clone(&health),
@@ -143,6 +145,7 @@ pub(super) async fn start(setup: Setup) -> Result<Gateway, StartError> {
         admin: admin.server,
         health,
         audit,
+        traces,
         signals,
         drain_delay: setup.server.drain_delay,
         shutdown_grace: setup.server.shutdown_grace,

@@ -5,6 +5,7 @@
 #![expect(unreachable_pub, reason = "a test binary has no outside")]
 #![expect(clippy::type_complexity, reason = "a row of a table is read in place")]
 
+mod collector;
 mod harness;
 
 mod audit;
@@ -27,3 +28,4 @@ mod process;
 mod reload;
 mod rotation;
 mod secrets;
+mod traces;
