@@ -27,7 +27,7 @@ pub use tracer::{Origin, Span, Trace, Tracer};
 
 use crate::{
     domain::Clock,
-    outbound::{RootsError, TlsRoots},
+    outbound::TlsRoots,
 };
 use queue::Queue;
 
@@ -59,17 +59,6 @@ impl Counts {
 #[derive(Clone, Debug, Default)]
 pub struct Traces(Option<Arc<Queue>>);
 
-/// Why the exporter did not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The system gives no thread.
-    #[error("log.otlp_endpoint: no thread could be started: {0}")]
-    Thread(#[from] io::Error),
-    /// The authorities that collectors are trusted by cannot be used.
-    #[error("log.otlp_endpoint: {0}")]
-    Roots(#[from] RootsError),
-}
-
 impl Traces {
     /// Starts the exporter, on a thread of its own: a collector that hangs holds nobody else up.
     ///
@@ -77,11 +66,11 @@ impl Traces {
     ///
     /// When the system gives no thread. Whether somebody is at `collector` is not found out here: the gateway does its
     /// work without.
-    pub fn start(collector: Option<CollectorUrl>, clock: Clock) -> Result<Self, StartError> {
+    pub fn start(collector: Option<CollectorUrl>, clock: &Clock) -> io::Result<Self> {
         let Some(collector) = collector else { return Ok(Self(None)) };
-        let roots = TlsRoots::load(None)?;
+        let roots = TlsRoots::load(None).map_err(io::Error::other)?;
         let queue = Arc::new(Queue::default());
-        let of_exporter = Arc::clone(&queue);
+        let (of_exporter, clock) = (Arc::clone(&queue), clock.clone());
         thread::Builder::new()
             .name("otlp".to_owned())
             .spawn(move || exporter::run(&of_exporter, &collector, &roots, &clock))?;

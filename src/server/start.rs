@@ -1,63 +1,30 @@
 //! From what the configuration describes to a gateway that listens.
 //!
-//! Everything that can fail does so here, before the first caller is served.
+//! What can fail is in `parts`; from there on everything is there, and only has to be introduced to each other.
 
 use std::{io, rc::Rc, sync::Arc, thread::available_parallelism, time::Duration};
 
 use actix_web::rt;
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    time::{MissedTickBehavior, interval},
-};
+use tokio::time::{MissedTickBehavior, interval};
 
 use super::{
     Setup,
-    life::{self, Gateway, Signals},
-    listeners::{self, ListenError},
-    memory,
+    failures::Failure,
+    life::{self, Gateway},
+    listeners, memory,
+    parts::{Files, Parts},
     reload::{self, ConfigurationFile, Reloadable},
 };
 use crate::{
-    audit::{self, Audit},
     broker::{Broker, Rooms, Worker},
     domain::Clock,
     http::{self, Edge, Health, Lines, cors::Cors},
-    identity::{Denial, Identity, IdentityError},
+    identity::Denial,
     metrics::Metrics,
-    outbound::{RootsError, TlsRoots},
-    policy::{self, Policies, PolicyErrors},
     quota::CallerQuota,
-    telemetry::{self, TelemetryError},
-    tencent::{
-        ApiAction,
-        client::Client,
-        credentials::{CredentialStore, CredentialsError},
-    },
-    traces::{self, Traces},
+    tencent::{ApiAction, client::Client},
+    traces::Traces,
 };
-
-/// Why the gateway did not start.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum StartError {
-    #[error(transparent)]
-    Telemetry(#[from] TelemetryError),
-    #[error("tencent.ca_file: {0}")]
-    Roots(#[from] RootsError),
-    #[error("tencent.credentials: {0}")]
-    Credentials(#[from] CredentialsError),
-    #[error(transparent)]
-    Identity(#[from] IdentityError),
-    #[error("policy.dir: {0}")]
-    Policies(#[from] PolicyErrors),
-    #[error(transparent)]
-    Audit(#[from] audit::StartError),
-    #[error(transparent)]
-    Traces(#[from] traces::StartError),
-    #[error(transparent)]
-    Listen(#[from] ListenError),
-    #[error("signals cannot be received: {0}")]
-    Signals(#[source] io::Error),
-}
 
 /// How often callers that have been idle are forgotten. What they cost until then is a few dozen bytes each.
 const IDLE_CALLERS_TICK: Duration = Duration::from_secs(60);
@@ -66,23 +33,23 @@ const IDLE_CALLERS_TICK: Duration = Duration::from_secs(60);
 ///
 /// # Errors
 ///
-/// What keeps it from serving.
-pub(super) async fn start(setup: Setup) -> Result<Gateway, StartError> {
-    telemetry::start(&setup.log)?;
-    if let Err(error) = memory::keep_private() {
+/// Everything that keeps it from serving.
+pub(super) async fn start(setup: Setup) -> Result<Gateway, Vec<Failure>> {
+    let clock = Clock::machine();
+    // Before there is anything to keep, and so before there is a log.
+    let kept_private = memory::keep_private();
+    let parts = Parts::gather(&setup, &clock).await?;
+    if let Err(error) = kept_private {
         tracing::warn!(%error, "a core dump of this process is possible, and would hold keys and URLs");
     }
-    let clock = Clock::machine();
-    let signals = Signals::register().map_err(StartError::Signals)?;
-    // Registered before anything slow: until then a SIGHUP would end the process.
-    let hangup = signal(SignalKind::hangup()).map_err(StartError::Signals)?;
-    let roots = TlsRoots::load(setup.tencent.ca_file.as_deref())?;
-    let (credentials, renewer) = CredentialStore::start(&setup.tencent.credentials, &roots, &clock).await?;
-    let (identity, refresher) = Identity::new(&setup.auth, clock.clone())?;
-    let policies_seen = policy::Fingerprint::of(&setup.policy.dir);
-    let policies = Policies::load(&setup.policy.dir)?;
-    let audit = Audit::start(&setup.audit, clock.clone())?;
-    let traces = Traces::start(setup.otlp, clock.clone())?;
+    assemble(setup, parts, clock).map_err(|error| vec![Failure::of_system(error)])
+}
+
+/// Introduces the parts to each other, and sets everything going but the listeners.
+fn assemble(setup: Setup, parts: Parts, clock: Clock) -> io::Result<Gateway> {
+    let Parts { signals, hangup, files, credentials, renewer, public, admin, audit } = parts;
+    let Files { roots, identity, refresher, policies_seen, policies } = files;
+    let traces = Traces::start(setup.otlp, &clock)?;
     let tencent = Arc::new(setup.tencent);
     let reasons = Denial::reasons();
     let actions = ApiAction::ALL.map(ApiAction::as_str);
@@ -127,8 +94,9 @@ pub(super) async fn start(setup: Setup) -> Result<Gateway, StartError> {
             })
         }
     };
-    let public = listeners::public(&setup.server, workers, edge)?;
-    let admin = listeners::admin(&setup.server, Arc::clone(&health))?;
+    let (public_address, admin_address) = (public.local_addr()?, admin.local_addr()?);
+    let public = listeners::public(public, &setup.server, workers, edge)?;
+    let admin = listeners::admin(admin, Arc::clone(&health))?;
 
     for driver in drivers {
         rt::spawn(driver.run());
@@ -138,11 +106,10 @@ pub(super) async fn start(setup: Setup) -> Result<Gateway, StartError> {
     rt::spawn(reload::run(reloadables, configuration, hangup, metrics));
     rt::spawn(forget_idle_callers(caller_quota));
     rt::spawn(life::say_audit_head(audit.clone()));
-    let (public_address, admin_address) = (public.address, admin.address);
     tracing::info!(%public_address, %admin_address, workers, version = env!("CARGO_PKG_VERSION"), "listening");
     Ok(Gateway {
-        public: public.server,
-        admin: admin.server,
+        public,
+        admin,
         health,
         audit,
         traces,
