@@ -18,6 +18,7 @@ mod permission;
 mod regions;
 mod upstreams;
 mod urls;
+mod wide_readers;
 
 use std::{
     net::IpAddr,
@@ -62,6 +63,7 @@ pub struct Broker {
     backups: backups::Backups,
     failed_refreshes: Negative<Key, ()>,
     audit: Audit,
+    wide_readers: wide_readers::WideReaders,
     credentials: Arc<CredentialStore>,
     metrics: Arc<Metrics>,
     rules: Rules,
@@ -176,6 +178,7 @@ impl Broker {
             backups: backups::Backups::new(rules.negative_ttl),
             failed_refreshes: Negative::new(REFRESH_PAUSE),
             audit,
+            wide_readers: wide_readers::WideReaders::new(clock.monotonic()),
             credentials,
             metrics,
             rules,
@@ -325,9 +328,13 @@ impl Worker {
     ///
     /// When the record is not known to be written. Then nothing of the outcome may leave.
     pub async fn settle(&self, record: OpenRecord, status: u16) -> Result<(), AuditError> {
-        let outcome = self.desk.write(&record.close(), status).await;
+        let record = record.close();
+        let outcome = self.desk.write(&record, status).await;
         match outcome {
-            Ok(()) => self.broker.metrics.audit_records.inc(),
+            Ok(()) => {
+                self.broker.metrics.audit_records.inc();
+                self.broker.watch_breadth(&record);
+            }
             Err(_) => self.broker.metrics.audit_failures.inc(),
         }
         outcome

@@ -143,6 +143,8 @@ pub struct IssuerReadiness {
     pub refreshes_succeeded: u64,
     /// Fetches that did not.
     pub refreshes_failed: u64,
+    /// Whether its keys stand in a file that could not be used when it was last read.
+    pub has_bad_file: bool,
 }
 
 impl Identity {
@@ -286,6 +288,7 @@ impl Identity {
             last_success: issuer.keys.last_success(),
             refreshes_succeeded: issuer.keys.refreshes().0,
             refreshes_failed: issuer.keys.refreshes().1,
+            has_bad_file: issuer.settings.keys.is_file() && issuer.keys.is_failing(),
         };
         self.issuers.iter().map(readiness).collect()
     }

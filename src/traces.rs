@@ -25,10 +25,7 @@ pub use collector::{CollectorUrl, InvalidCollectorUrl};
 pub use span::{Name, SpanContext, Step, Value};
 pub use tracer::{Origin, Span, Trace, Tracer};
 
-use crate::{
-    domain::Clock,
-    outbound::TlsRoots,
-};
+use crate::{domain::Clock, outbound::TlsRoots};
 use queue::Queue;
 
 /// What was made of spans so far.

@@ -13,7 +13,13 @@ use super::{
     problem::Problem,
     unanswered::{Unanswered, Underway},
 };
-use crate::{broker::Broker, domain::clock::unix_seconds, identity::Identity, metrics::Readings, traces::Traces};
+use crate::{
+    broker::Broker,
+    domain::clock::unix_seconds,
+    identity::{Identity, IssuerReadiness, Reloaded},
+    metrics::Readings,
+    traces::Traces,
+};
 
 /// What readiness depends on.
 pub struct Health {
@@ -61,6 +67,12 @@ impl Health {
         self.unanswered.underway()
     }
 
+    /// Whether to send callers here. Not so only for what another replica does better: a dependency that all share takes
+    /// none of them out.
+    fn is_ready(&self, issuers: &[IssuerReadiness]) -> bool {
+        !self.is_draining() && !self.broker.audit_is_failing() && issuers.iter().any(|issuer| issuer.has_keys)
+    }
+
     /// Whether the process is about to end.
     pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
@@ -96,7 +108,9 @@ async fn scrape(health: web::Data<Health>) -> HttpResponse {
     let broker = &health.broker;
     let issuers = health.identity.readiness();
     let spans = health.traces.counts();
+    let key_files_are_good = !issuers.iter().any(|issuer| issuer.has_bad_file);
     let readings = Readings {
+        is_ready: health.is_ready(&issuers),
         cache_bytes: broker.cached_bytes(),
         queue_lengths: broker.queue_lengths(),
         credentials_expiry: broker.credentials_expire_at().map(unix_seconds),
@@ -104,6 +118,7 @@ async fn scrape(health: web::Data<Health>) -> HttpResponse {
             .iter()
             .map(|issuer| (&*issuer.name, issuer.refreshes_succeeded, issuer.refreshes_failed))
             .collect(),
+        reloads: vec![(Reloaded::KeyFile.as_str(), key_files_are_good)],
         spans_exported: spans.exported,
         spans_dropped: spans.dropped(),
     };
@@ -130,15 +145,13 @@ pub(super) async fn alive() -> HttpResponse {
         .body("ok")
 }
 
-/// Not ready only for what another replica does better: a dependency that all share takes none of them out.
 async fn ready(health: web::Data<Health>) -> HttpResponse {
     let readiness = health.identity.readiness();
     let draining = health.is_draining();
     let audit_fails = health.broker.audit_is_failing();
-    let has_keys = readiness.iter().any(|issuer| issuer.has_keys);
     let lacks_keys = readiness.iter().any(|issuer| !issuer.has_keys);
     let have_expired = health.broker.credentials_have_expired();
-    let (status, mut answer) = if draining || audit_fails || !has_keys {
+    let (status, mut answer) = if !health.is_ready(&readiness) {
         ("not_ready", HttpResponse::ServiceUnavailable())
     } else if lacks_keys || have_expired {
         ("degraded", HttpResponse::Ok())

@@ -2,7 +2,7 @@
 //!
 //! What can fail is in `parts`; from there on everything is there, and only has to be introduced to each other.
 
-use std::{io, rc::Rc, sync::Arc, thread::available_parallelism, time::Duration};
+use std::{io, iter::once, rc::Rc, sync::Arc, thread::available_parallelism, time::Duration};
 
 use actix_web::rt;
 use tokio::time::{MissedTickBehavior, interval};
@@ -20,9 +20,9 @@ use crate::{
     domain::Clock,
     http::{self, Edge, Health, Lines, cors::Cors},
     identity::Denial,
-    metrics::Metrics,
+    metrics::{Metrics, Words},
     quota::CallerQuota,
-    tencent::{ApiAction, client::Client},
+    tencent::{ApiAction, client::Client, error::CallError},
     traces::Traces,
 };
 
@@ -52,8 +52,13 @@ fn assemble(setup: Setup, parts: Parts, clock: Clock) -> io::Result<Gateway> {
     let traces = Traces::start(setup.otlp, &clock)?;
     let tencent = Arc::new(setup.tencent);
     let reasons = Denial::reasons();
-    let actions = ApiAction::ALL.map(ApiAction::as_str);
-    let metrics = Metrics::new(option_env!("GATEWAY_REVISION").unwrap_or("unknown"), &reasons, &actions);
+    let outcomes: Vec<_> = once("ok").chain(CallError::kinds_of_calls()).collect();
+    let words = Words {
+        auth_failure_reasons: &reasons,
+        upstream_actions: &ApiAction::ALL.map(ApiAction::as_str),
+        upstream_outcomes: &outcomes,
+    };
+    let metrics = Metrics::new(option_env!("GATEWAY_REVISION").unwrap_or("unknown"), &words);
     let rooms =
         Rooms { policies, audit: audit.clone(), credentials: Arc::clone(&credentials), metrics: Arc::clone(&metrics) };
     let (broker, drivers) = Broker::new(&tencent, setup.rate_limit, setup.cache, rooms, clock.clone());
