@@ -1,5 +1,5 @@
 //! The messages of OTLP that traces are sent in, as far as they are used: opentelemetry-proto 1.x, whose numbers are
-//! stable. `tests/vectors/otlp` holds what the official code makes of the same trace.
+//! stable. `tests/otlp` reads what is sent with the code of OpenTelemetry itself.
 
 use prost::{Enumeration, Message, Oneof};
 
