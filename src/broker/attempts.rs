@@ -202,7 +202,7 @@ impl Course<'_> {
 }
 
 /// The upstream's own id of a call; empty where it said none.
-fn said_id<'a, T>(outcome: &'a Result<T, CallError>, id_of: fn(&T) -> &UpstreamRequestId) -> &'a str {
+fn said_id<T>(outcome: &Result<T, CallError>, id_of: fn(&T) -> &UpstreamRequestId) -> &str {
     match outcome {
         Ok(value) => id_of(value).as_str(),
         Err(error) => error.request_id().map_or("", |id| id.as_str()),

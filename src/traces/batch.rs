@@ -124,8 +124,8 @@ fn attributes(name: Name, all: &[Attribute], place: usize) -> Vec<KeyValue> {
         let value = match &attribute.value {
             Value::Word(word) => text(word),
             Value::Text(value) => text(value),
-            Value::Number(number) => AnyValueKind::IntValue(*number),
-            Value::Flag(flag) => AnyValueKind::BoolValue(*flag),
+            Value::Number(number) => AnyValueKind::Number(*number),
+            Value::Flag(flag) => AnyValueKind::Flag(*flag),
         };
         let new = key_value(attribute.key, value);
         match said.iter_mut().find(|known| known.key == attribute.key) {
@@ -141,7 +141,7 @@ fn to_link(trace_id: [u8; 16], span_id: [u8; 8]) -> Link {
 }
 
 fn text(text: &str) -> AnyValueKind {
-    AnyValueKind::StringValue(text.to_owned())
+    AnyValueKind::Text(text.to_owned())
 }
 
 fn key_value(key: &str, value: AnyValueKind) -> KeyValue {

@@ -102,11 +102,11 @@ pub(super) struct AnyValue {
 #[derive(Clone, PartialEq, Oneof)]
 pub(super) enum AnyValueKind {
     #[prost(string, tag = "1")]
-    StringValue(String),
+    Text(String),
     #[prost(bool, tag = "2")]
-    BoolValue(bool),
+    Flag(bool),
     #[prost(int64, tag = "3")]
-    IntValue(i64),
+    Number(i64),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enumeration)]

@@ -75,7 +75,7 @@ fn what_is_said_twice_is_sent_once_as_it_was_said_last() {
     trace.end();
 
     let spans = sent(&queue, &clock);
-    assert_eq!(attribute(&spans[0], "cloud.region"), [AnyValueKind::StringValue("ap-guangzhou".to_owned())]);
+    assert_eq!(attribute(&spans[0], "cloud.region"), [AnyValueKind::Text("ap-guangzhou".to_owned())]);
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn a_fetch_outlives_its_request_and_keeps_its_place() {
     let spans = sent(&queue, &clock);
     let names: Vec<_> = spans.iter().map(|span| &*span.name).collect();
     assert_eq!(names, ["GET /instances", "fetch", "redis/DescribeBackupUrl"]);
-    assert_eq!(attribute(&spans[0], "error.type"), [AnyValueKind::StringValue("hung_up".to_owned())]);
+    assert_eq!(attribute(&spans[0], "error.type"), [AnyValueKind::Text("hung_up".to_owned())]);
     assert_eq!(spans[1].parent_span_id, spans[0].span_id);
     assert_eq!(spans[2].parent_span_id, spans[1].span_id);
     assert!(spans.iter().all(|span| span.trace_id == spans[0].trace_id));
