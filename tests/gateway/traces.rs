@@ -228,7 +228,7 @@ fn a_refusal_is_a_span_that_says_why_and_is_no_failure_of_ours() {
 }
 
 #[test]
-fn a_caller_who_joins_anothers_fetch_has_a_link_to_it() {
+fn a_caller_who_joins_the_fetch_of_another_has_a_link_to_it() {
     let collector = Collector::start(Manner::Takes);
     let stage = stage(&collector);
     stage.control().update(|settings| settings.latency_ms = 500);
