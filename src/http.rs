@@ -14,6 +14,7 @@ mod docs;
 mod edge;
 mod files;
 mod instances;
+mod lease;
 mod lines;
 mod lists;
 pub mod openapi;
@@ -32,9 +33,14 @@ mod urls;
 use actix_web::{HttpResponse, middleware::from_fn, web};
 
 pub use edge::Edge;
+pub use lease::Lease;
 pub use lines::Lines;
 pub use ops::Health;
 pub use outermost::outermost;
+
+/// The whole answer to plain HTTP on a port that speaks HTTPS, in the one language that such a client understands.
+pub const PLAIN_ON_TLS: &str = "HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Type: text/plain\r\n\
+    Content-Length: 24\r\n\r\nThis port speaks HTTPS.\n";
 
 /// Routes of the public listener.
 pub fn public(config: &mut web::ServiceConfig) {

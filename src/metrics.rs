@@ -6,6 +6,7 @@
 mod families;
 mod handles;
 mod labels;
+mod tls;
 mod words;
 
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use prometheus::{
 
 pub use handles::{HttpMetrics, Method, Route};
 pub use labels::{Breadth, LookupResult, Scope};
+pub use tls::{Handshake, TlsMetrics};
 
 use self::{families::Families, words::Counters};
 use crate::domain::Action;
@@ -42,6 +44,8 @@ pub struct Metrics {
     registry: Registry,
     /// Requests by route, method and status, and what they took.
     pub http: HttpMetrics,
+    /// TLS of the public listener.
+    pub tls: TlsMetrics,
     auth_failures: Counters<1>,
     authz_denials: Vec<(Action, IntCounter)>,
     /// Policies that failed to evaluate and so denied.
@@ -151,6 +155,7 @@ impl Metrics {
                     REQUEST_BUCKETS,
                 ),
             ),
+            tls: TlsMetrics::new(&family),
             auth_failures: Counters::new(
                 family.counters("gateway_auth_failures_total", "Requests without an acceptable token.", &["reason"]),
                 words.auth_failure_reasons.iter().map(|reason| [*reason]),

@@ -9,6 +9,7 @@ mod memory;
 mod parts;
 mod reload;
 mod start;
+mod tls;
 
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
 
@@ -16,6 +17,7 @@ use actix_web::rt;
 
 pub use failures::Failure;
 pub use parts::check_files;
+pub use tls::Settings as TlsSettings;
 
 use crate::{audit, cache, http::cors, identity, policy, quota, telemetry, tencent, traces::CollectorUrl};
 
@@ -36,6 +38,8 @@ pub struct Settings {
     pub shutdown_grace: Duration,
     /// Networks whose `Forwarded` and `X-Forwarded-For` are believed.
     pub trusted_proxies: Vec<ipnet::IpNet>,
+    /// TLS on the public listener; without it, it speaks plain HTTP.
+    pub tls: Option<TlsSettings>,
 }
 
 /// Everything that a gateway is made of, as the configuration describes it.

@@ -14,7 +14,7 @@ use actix_web::{
 };
 
 use super::{
-    Edge,
+    Edge, Lease,
     context::{Context, X_REQUEST_ID},
     lines, spans, strict,
 };
@@ -44,7 +44,9 @@ pub async fn outermost<B: MessageBody>(
     let context = Context::of(request.headers(), trace);
     let request_id = HeaderValue::from_str(context.request_id.as_str());
     let origin = edge.as_ref().and_then(|edge| edge.cors.allowed(request.headers()));
-    let must_close = strict::has_body(&request) || edge.as_ref().is_some_and(|edge| edge.health.is_draining());
+    let must_close = strict::has_body(&request)
+        || edge.as_ref().is_some_and(|edge| edge.health.is_draining())
+        || request.conn_data::<Lease>().is_some_and(Lease::has_ended);
 
     let early = strict::refuse(&request, &context).or_else(|| edge.as_ref()?.cors.preflight(&request));
     request.extensions_mut().insert(context.clone());
@@ -69,8 +71,8 @@ pub async fn outermost<B: MessageBody>(
         edge.cors.grant(origin, headers);
     }
     if must_close {
-        // While draining it sends keep-alive clients to a replica that stays; and a body that nobody reads must not be
-        // taken for the next request.
+        // While draining it sends keep-alive clients to a replica that stays; a body that nobody reads must not be taken
+        // for the next request; and who was let in by what no longer holds has to ask again.
         answer.response_mut().head_mut().set_connection_type(ConnectionType::Close);
     }
     if let (Some(edge), Some(began)) = (edge, began) {

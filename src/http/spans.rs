@@ -9,7 +9,7 @@ use actix_web::{
     http::header::{HeaderMap, HeaderName},
 };
 
-use super::{context::Context, problem::Code};
+use super::{context::Context, lease::Lease, problem::Code};
 use crate::{
     domain::{TraceParent, TraceState},
     metrics::{Method, Route},
@@ -52,7 +52,8 @@ pub(super) fn end<B>(context: &Context, answer: &ServiceResponse<B>) {
     let status = answer.status();
     trace.note("gateway.request_id", context.request_id.to_shared());
     trace.note("http.response.status_code", status.as_u16());
-    trace.note("url.scheme", if answer.request().app_config().secure() { "https" } else { "http" });
+    let is_secure = answer.request().conn_data::<Lease>().is_some();
+    trace.note("url.scheme", if is_secure { "https" } else { "http" });
     if let Some(code) = answer.response().extensions().get::<Code>() {
         let (code, _) = code.texts();
         trace.note("gateway.problem", code);

@@ -58,6 +58,8 @@ fn every_family_is_there_from_the_start_with_its_help_and_type() {
         "gateway_wide_readers_total",
         "gateway_otlp_spans_exported_total",
         "gateway_otlp_spans_dropped_total",
+        "gateway_tls_handshakes_total",
+        "gateway_tls_certificate_expiry_timestamp_seconds",
     ] {
         assert!(text.contains(&format!("# HELP {family} ")), "{family}");
         assert!(text.contains(&format!("# TYPE {family} ")), "{family}");
@@ -76,6 +78,8 @@ fn what_happened_is_counted_where_it_belongs() {
     metrics.rejection(Scope::Circuit);
     metrics.wide_reader(Breadth::Over100);
     metrics.upstream_request("DescribeBackupUrl", "timeout", 0.2);
+    metrics.tls.handshake(Handshake::PlainHttp);
+    metrics.tls.expires(crate::domain::clock::from_unix_seconds(1_551_974_523));
     metrics.http.answered(Route::Urls, Method::Head, 200, std::time::Duration::from_micros(80));
     metrics.http.answered(Route::Unmatched, Method::Other, 418, std::time::Duration::from_micros(80));
     let text = rendered(&metrics);
@@ -103,6 +107,9 @@ fn what_happened_is_counted_where_it_belongs() {
         "gateway_last_reload_successful{what=\"key_files\"} 0",
         "gateway_wide_readers_total{beyond=\"25\"} 0",
         "gateway_wide_readers_total{beyond=\"100\"} 1",
+        "gateway_tls_handshakes_total{result=\"plain_http\"} 1",
+        "gateway_tls_handshakes_total{result=\"full\"} 0",
+        "gateway_tls_certificate_expiry_timestamp_seconds 1551974523",
         "gateway_ready 1",
     ] {
         assert!(text.lines().any(|found| found == line), "{line}\n{text}");

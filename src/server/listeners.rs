@@ -8,14 +8,27 @@ use std::{
     time::Duration,
 };
 
-use actix_web::{App, HttpServer, dev::Server, middleware::from_fn, web};
-use tokio::net::TcpSocket;
+use actix_http::HttpService;
+use actix_service::{ServiceFactoryExt as _, fn_service, map_config};
+use actix_web::{
+    App, HttpServer,
+    dev::{AppConfig, Server},
+    middleware::from_fn,
+    web,
+};
+use tokio::{
+    net::{TcpSocket, TcpStream},
+    time::sleep,
+};
 
-use super::Settings;
+use super::{
+    Settings,
+    tls::{Admitted, Gate},
+};
 use crate::http::{self, Edge, Health};
 
 /// Connections that a worker holds; further ones wait in the kernel. Each has a buffer of its own, so this is what
-/// strangers can make a worker hold: some 40 MB.
+/// strangers can make a worker hold: some 45 MB, and with TLS twice that.
 const MAX_CONNECTIONS: usize = 4096;
 
 /// How long an idle connection is kept: longer than load balancers keep theirs (a minute, mostly), so that no request
@@ -27,6 +40,9 @@ const REQUEST_HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long a connection that is being closed may take to do so.
 const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long a connection is new: a drain closes one that is idle, but not one whose first request is still under way.
+const NEW_CONNECTION: Duration = Duration::from_secs(1);
 
 /// Connections that the kernel completes before they are accepted; what comes beyond is told to come again.
 const BACKLOG: u32 = 2048;
@@ -78,6 +94,59 @@ pub(super) fn public(
             .disable_signals()
             .shutdown_timeout(whole_seconds(settings.shutdown_grace));
     Ok(server.listen(listener)?.run())
+}
+
+/// The same over TLS. `edge` and `gate` are called once on each worker's own thread.
+///
+/// The web server's own TLS cannot be used: it offers HTTP/2 wherever any part of the program was built with it, and our
+/// client was (`docs/adr/0008-tls.md`). What is behind the gate here speaks HTTP/1.1 by its type.
+///
+/// # Errors
+///
+/// When the system does not let the listener be used.
+pub(super) fn public_over_tls(
+    listener: TcpListener,
+    settings: &Settings,
+    workers: usize,
+    edge: impl Fn() -> Rc<Edge> + Clone + Send + 'static,
+    gate: impl Fn() -> Gate + Clone + Send + 'static,
+) -> io::Result<Server> {
+    let address = listener.local_addr()?;
+    let server = Server::build();
+    let stopping = server.graceful_shutdown_signal();
+    let server = server
+        .workers(workers)
+        .max_concurrent_connections(MAX_CONNECTIONS)
+        .disable_signals()
+        .shutdown_timeout(whole_seconds(settings.shutdown_grace))
+        .listen("public", listener, move || {
+            let stopping = stopping.clone();
+            let app = App::new().app_data(edge()).wrap(from_fn(http::outermost)).configure(http::public);
+            // Nothing here asks the web server under which name or scheme it is called.
+            let app = map_config(app, |()| AppConfig::default());
+            let service = HttpService::build()
+                .secure()
+                .local_addr(address)
+                .h1_allow_half_closed(false)
+                .keep_alive(KEEP_ALIVE)
+                .client_request_timeout(REQUEST_HEAD_TIMEOUT)
+                .client_disconnect_timeout(DISCONNECT_TIMEOUT)
+                .graceful_shutdown_signal(move || {
+                    let stopping = stopping.clone();
+                    // A client that has just been let in has its request on the way, and it is answered.
+                    async move { _ = tokio::join!(stopping.notified(), sleep(NEW_CONNECTION)) }
+                })
+                .on_connect_ext(|connection: &Admitted, data| _ = data.insert(connection.lease()))
+                .h1(app.map_err(|error: actix_web::Error| error.error_response()));
+            let gate = Rc::new(gate());
+            let admit = fn_service(move |stream: TcpStream| {
+                let gate = Rc::clone(&gate);
+                // What ended here has been counted and logged; the web server does not care.
+                async move { gate.admit(stream).await.ok_or(()) }
+            });
+            admit.and_then(service.map_err(|_| ()))
+        })?;
+    Ok(server.run())
 }
 
 /// The server for health checks and scrapes.

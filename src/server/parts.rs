@@ -11,6 +11,7 @@ use super::{
     failures::{Failure, Failures},
     life::Signals,
     listeners,
+    tls::Tls,
 };
 use crate::{
     audit::{self, Audit},
@@ -44,6 +45,8 @@ pub(super) struct Files {
     /// What the folder of the policies looked like just before they were read.
     pub(super) policies_seen: policy::Fingerprint,
     pub(super) policies: Policies,
+    /// TLS for the public listener, where it speaks it.
+    pub(super) tls: Option<Arc<Tls>>,
 }
 
 impl Parts {
@@ -91,8 +94,16 @@ impl Files {
         });
         let policies_seen = policy::Fingerprint::of(&setup.policy.dir);
         let policies = failures.keep_all(Policies::load(&setup.policy.dir), |error| Failure::of("policy.dir", error));
+        let tls = setup.server.tls.clone().map(|settings| {
+            let tls = Tls::load(settings, clock.clone()).map(Arc::new);
+            failures.keep_all(tls, |error| Failure::of(error.key, error))
+        });
         let (identity, refresher) = identity?;
-        Some(Self { roots: roots?, identity, refresher, policies_seen, policies: policies? })
+        let tls = match tls {
+            Some(tls) => Some(tls?),
+            None => None,
+        };
+        Some(Self { roots: roots?, identity, refresher, policies_seen, policies: policies?, tls })
     }
 }
 

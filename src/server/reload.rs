@@ -17,6 +17,7 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
+use super::tls::{self, Tls};
 use crate::{
     audit::Audit,
     broker::Broker,
@@ -107,6 +108,29 @@ impl Reloadable {
                 Trigger::Signal => steady.take(now),
             }
             Some(audit.reopen().map_err(|error| Refused(vec![error.to_string()])))
+        })
+    }
+}
+
+impl Reloadable {
+    /// The certificate, its key, and the authorities of clients.
+    pub(super) fn tls(tls: Arc<Tls>, metrics: Arc<Metrics>) -> Self {
+        metrics.tls.expires(tls.expires());
+        let mut steady = Steady::new(tls.at_start());
+        Self::new("tls", move |trigger| {
+            tls.remind();
+            let files = tls::Files::read(tls.settings());
+            match trigger {
+                Trigger::Look if !steady.look(files.fingerprint()) => return None,
+                Trigger::Look => {}
+                Trigger::Signal => steady.take(files.fingerprint()),
+            }
+            // What was looked at is what is taken: between two readings somebody could swap the certificate or the key.
+            let replaced = tls.replace(&files);
+            metrics.tls.expires(tls.expires());
+            let line = |error: &tls::TlsError| format!("{}: {error}", error.key);
+            let refused = |errors: Vec<tls::TlsError>| Refused(errors.iter().map(line).collect());
+            Some(replaced.map_err(refused))
         })
     }
 }

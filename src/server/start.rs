@@ -14,6 +14,7 @@ use super::{
     listeners, memory,
     parts::{Files, Parts},
     reload::{self, ConfigurationFile, Reloadable},
+    tls::Gate,
 };
 use crate::{
     broker::{Broker, Rooms, Worker},
@@ -48,7 +49,7 @@ pub(super) async fn start(setup: Setup) -> Result<Gateway, Vec<Failure>> {
 /// Introduces the parts to each other, and sets everything going but the listeners.
 fn assemble(setup: Setup, parts: Parts, clock: Clock) -> io::Result<Gateway> {
     let Parts { signals, hangup, files, credentials, renewer, public, admin, audit } = parts;
-    let Files { roots, identity, refresher, policies_seen, policies } = files;
+    let Files { roots, identity, refresher, policies_seen, policies, tls } = files;
     let traces = Traces::start(setup.otlp, &clock)?;
     let tencent = Arc::new(setup.tencent);
     let reasons = Denial::reasons();
@@ -65,11 +66,14 @@ fn assemble(setup: Setup, parts: Parts, clock: Clock) -> io::Result<Gateway> {
     let caller_quota = Arc::new(CallerQuota::new(setup.per_caller, clock.clone()));
     let health = Arc::new(Health::new(Arc::clone(&broker), Arc::clone(&identity), traces.clone()));
 
-    let reloadables = vec![
+    let mut reloadables = vec![
         Reloadable::policies(setup.policy.dir, policies_seen, Arc::clone(&broker)),
         Reloadable::credentials(Arc::clone(&credentials)),
         Reloadable::audit(audit.clone(), setup.audit.key_file().map(Into::into)),
     ];
+    if let Some(tls) = &tls {
+        reloadables.push(Reloadable::tls(Arc::clone(tls), Arc::clone(&metrics)));
+    }
     let configuration = setup.file.map(ConfigurationFile::new);
 
     let workers = match setup.server.workers {
@@ -100,7 +104,15 @@ fn assemble(setup: Setup, parts: Parts, clock: Clock) -> io::Result<Gateway> {
         }
     };
     let (public_address, admin_address) = (public.local_addr()?, admin.local_addr()?);
-    let public = listeners::public(public, &setup.server, workers, edge)?;
+    let speaks_tls = tls.is_some();
+    let public = match tls {
+        None => listeners::public(public, &setup.server, workers, edge)?,
+        Some(tls) => {
+            let metrics = Arc::clone(&metrics);
+            let gate = move || Gate::new(Arc::clone(&tls), Arc::clone(&metrics));
+            listeners::public_over_tls(public, &setup.server, workers, edge, gate)?
+        }
+    };
     let admin = listeners::admin(admin, Arc::clone(&health))?;
 
     for driver in drivers {
@@ -111,7 +123,8 @@ fn assemble(setup: Setup, parts: Parts, clock: Clock) -> io::Result<Gateway> {
     rt::spawn(reload::run(reloadables, configuration, hangup, metrics));
     rt::spawn(forget_idle_callers(caller_quota));
     rt::spawn(life::say_audit_head(audit.clone()));
-    tracing::info!(%public_address, %admin_address, workers, version = env!("CARGO_PKG_VERSION"), "listening");
+    let version = env!("CARGO_PKG_VERSION");
+    tracing::info!(%public_address, %admin_address, tls = speaks_tls, workers, version, "listening");
     Ok(Gateway {
         public,
         admin,

@@ -5,8 +5,11 @@
 #![expect(unreachable_pub, reason = "a test binary has no outside")]
 #![expect(clippy::type_complexity, reason = "a row of a table is read in place")]
 
+#[path = "../../src/server/tls/testing.rs"]
+mod certificates;
 mod collector;
 mod harness;
+mod tls_client;
 
 mod audit;
 mod audit_sink;
@@ -28,4 +31,5 @@ mod process;
 mod reload;
 mod rotation;
 mod secrets;
+mod tls;
 mod traces;

@@ -7,7 +7,7 @@ use sandbox::{Effect, Fault, known};
 use crate::harness::{Stage, eventually, urls_path};
 
 /// Every family, and its labels beside those of a histogram's buckets.
-const FAMILIES: [(&str, &str, &[&str]); 25] = [
+const FAMILIES: [(&str, &str, &[&str]); 27] = [
     ("gateway_audit_failures_total", "counter", &[]),
     ("gateway_audit_records_total", "counter", &[]),
     ("gateway_auth_failures_total", "counter", &["reason"]),
@@ -30,13 +30,15 @@ const FAMILIES: [(&str, &str, &[&str]); 25] = [
     ("gateway_ready", "gauge", &[]),
     ("gateway_reloads_total", "counter", &["result", "what"]),
     ("gateway_shared_store_up", "gauge", &[]),
+    ("gateway_tls_certificate_expiry_timestamp_seconds", "gauge", &[]),
+    ("gateway_tls_handshakes_total", "counter", &["result"]),
     ("gateway_upstream_request_duration_seconds", "histogram", &["action"]),
     ("gateway_upstream_requests_total", "counter", &["action", "outcome"]),
     ("gateway_wide_readers_total", "counter", &["beyond"]),
 ];
 
 /// Families with a series for each value that they will ever have, whatever happens; so many series.
-const CLOSED: [(&str, usize); 11] = [
+const CLOSED: [(&str, usize); 12] = [
     ("gateway_auth_failures_total", 30),
     ("gateway_authz_denials_total", 3),
     ("gateway_cache_lookups_total", 4),
@@ -46,6 +48,7 @@ const CLOSED: [(&str, usize); 11] = [
     ("gateway_rate_limit_queue_length", 3),
     ("gateway_rate_limit_rejections_total", 4),
     ("gateway_reloads_total", 10),
+    ("gateway_tls_handshakes_total", 6),
     ("gateway_upstream_requests_total", 42),
     ("gateway_wide_readers_total", 4),
 ];

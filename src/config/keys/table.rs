@@ -56,6 +56,29 @@ const FIRST: &[Key] = &[
         "Networks whose `Forwarded` and `X-Forwarded-For` are believed.",
     ),
     key(
+        "server.tls.cert_file",
+        Kind::Path,
+        Nothing,
+        "The public listener's certificate in PEM, that of its issuer behind it, and so on. With this section the listener \
+         speaks HTTPS alone (TLS 1.2 and 1.3), and `key_file` must be set, too. All files of the section are read again \
+         when they change and on SIGHUP; what has a mistake, or is not valid now, leaves the old in force.",
+    ),
+    key(
+        "server.tls.key_file",
+        Kind::Path,
+        Nothing,
+        "The private key of that certificate, in PEM and without a passphrase: PKCS#8, PKCS#1 or SEC1; RSA from 2048 bits, \
+         ECDSA or Ed25519.",
+    ),
+    key(
+        "server.tls.client_ca_file",
+        Kind::Path,
+        Nothing,
+        "Certificate authorities (PEM). Each client must show a certificate that one of them issued, on every route of the \
+         public listener, beside its token; nobody else completes a handshake. When they change, connections that were \
+         begun under the old ones end with their next answer.",
+    ),
+    key(
         "cors.allowed_origins",
         Kind::Texts(
             "[\"https://dashboard.example.internal\"]",

@@ -69,6 +69,11 @@ fn a_wrong_value_is_told_where_it_stands_and_what_would_be_right() {
             "[server]\ntrusted_proxies = \"10.0.0.0/8\"",
             "server.trusted_proxies (FILE:11:19): must be a list such as [\"10.0.0.0/8\"], not \"10.0.0.0/8\"",
         ),
+        ("[server.tls]\ncert_file = \"c\"", "server.tls.key_file (FILE:10:1): must be set, to a path"),
+        (
+            "[server.tls]\nclient_ca_file = \"c\"\nkey_file = \"k\"",
+            "server.tls.cert_file (FILE:10:1): must be set, to a path",
+        ),
         ("[policy]\ndir = \"\"", "policy.dir (FILE:11:7): must be a path, not \"\""),
         (
             "[rate_limit]\nrequests_per_second = 0",
@@ -465,7 +470,7 @@ fn a_file_that_is_not_toml_is_told_beside_the_mistakes_of_the_variables() {
         told[2..],
         [
             "server.port (GATEWAY_SERVER__PORT): is not known to this version; known here: listen, admin_listen, \
-             workers, request_timeout, drain_delay, shutdown_grace, trusted_proxies",
+             workers, request_timeout, drain_delay, shutdown_grace, trusted_proxies, tls",
             "server.workers (GATEWAY_SERVER__WORKERS): must be a whole number from 0 to 1024, not \"many\"",
         ]
     );
