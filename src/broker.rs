@@ -5,6 +5,7 @@
 
 mod attempts;
 mod backups;
+mod behalf;
 mod decisions;
 mod document;
 mod failure;
@@ -36,16 +37,18 @@ pub use open_record::OpenRecord;
 pub use pages::Slice;
 pub use urls::{Source, UrlsAnswer, Why};
 
+use behalf::Behalf;
 use permission::Wish;
 
 use crate::{
     audit::{Audit, AuditError, CacheUse, Decision, Desk, Fingerprints, Record},
     cache::{Local, Negative, Rules},
-    domain::{Action, BackupId, Caller, Clock, InstanceId, Network, Region, RequestId},
+    domain::{Action, BackupId, Caller, Clock, InstanceId, Network, Region, RequestId, TraceId},
     metrics::Metrics,
     policy::{Policies, Principal},
     quota::{Driver, Limits, Line},
     tencent::{self, ApiAction, client::Client, credentials::CredentialStore, error::CallError},
+    traces::Trace,
 };
 
 /// What all workers share.
@@ -100,8 +103,10 @@ pub struct Asker {
     pub reason: Arc<str>,
     /// The id that the caller reads in the answer.
     pub request_id: RequestId,
-    /// The trace that the caller is part of.
-    pub trace_id: Option<Arc<str>>,
+    /// The trace that the request is part of.
+    pub trace_id: Option<TraceId>,
+    /// What the request's spans are written to.
+    pub trace: Trace,
     /// When the answer is due.
     pub deadline: Instant,
 }
@@ -243,7 +248,7 @@ impl Broker {
         Record {
             event_id: random_id(),
             request_id: asker.request_id.clone(),
-            trace_id: asker.trace_id.clone(),
+            trace_id: asker.trace_id,
             caller: Arc::clone(&asker.caller),
             client_ip: asker.client_ip,
             reason: Arc::clone(&asker.reason),
@@ -270,15 +275,18 @@ impl Broker {
             action,
             line: asker.line(),
             deadline: asker.deadline,
+            behalf: Behalf::of(asker),
             clock: &self.clock,
         }
     }
 
     /// What the attempts of a fetch have in common.
-    fn course(&self, region: &Region, action: ApiAction) -> attempts::Course<'_> {
+    fn course<'a>(&'a self, region: &'a Region, action: ApiAction, behalf: &'a Behalf) -> attempts::Course<'a> {
         attempts::Course {
             upstream: self.upstreams.of(region),
+            region,
             action,
+            behalf,
             max_retries: self.max_retries,
             credentials: &self.credentials,
             clock: &self.clock,

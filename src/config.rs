@@ -22,7 +22,7 @@ use std::path::Path;
 pub use environment::Variables;
 pub use problem::{Origin, Problem, Problems};
 
-use crate::{audit, cache, http::cors, identity, policy, quota, server, telemetry, tencent};
+use crate::{audit, cache, http::cors, identity, policy, quota, server, telemetry, tencent, traces::CollectorUrl};
 use problem::Notes;
 use raw::Table;
 
@@ -49,6 +49,8 @@ pub struct Config {
     pub audit: audit::Settings,
     /// `[log]`
     pub log: telemetry::Settings,
+    /// `log.otlp_endpoint`
+    pub otlp: Option<CollectorUrl>,
 }
 
 /// A valid configuration, together with what was written and where.

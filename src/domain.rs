@@ -8,6 +8,7 @@ pub mod ids;
 pub mod network;
 pub mod steady;
 pub mod throttle;
+pub mod trace_context;
 pub mod units;
 
 pub use caller::{Action, Caller};
@@ -16,3 +17,4 @@ pub use ids::{BackupId, InstanceId, Region, RequestId};
 pub use network::Network;
 pub use steady::Steady;
 pub use throttle::Throttle;
+pub use trace_context::{SpanId, TraceId, TraceParent, TraceState};

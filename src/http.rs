@@ -15,6 +15,7 @@ mod edge;
 mod files;
 mod instances;
 mod lease;
+mod lines;
 mod lists;
 mod newcomers;
 pub mod openapi;
@@ -25,6 +26,7 @@ mod query;
 mod render;
 mod request;
 mod settle;
+mod spans;
 mod strict;
 mod unanswered;
 mod urls;
@@ -33,6 +35,7 @@ use actix_web::{HttpResponse, middleware::from_fn, web};
 
 pub use edge::Edge;
 pub use lease::Lease;
+pub use lines::Lines;
 pub use ops::Health;
 pub use outermost::outermost;
 

@@ -17,6 +17,7 @@ pub mod identity;
 pub mod policy;
 pub mod quota;
 pub mod tencent;
+pub mod traces;
 
 pub mod metrics;
 pub mod outbound;

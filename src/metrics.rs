@@ -71,6 +71,8 @@ pub struct Metrics {
     wide_readers: [IntCounter; Breadth::ALL.len()],
     /// Panics of requests and of what runs beside them.
     pub panics: IntCounter,
+    spans_exported: IntCounter,
+    spans_dropped: IntCounterVec,
 }
 
 /// Words that other rooms know, so that every one of them is there before it is needed.
@@ -98,6 +100,10 @@ pub struct Readings<'a> {
     pub jwks_refreshes: Vec<(&'a str, u64, u64)>,
     /// What is reloaded by itself, and whether it could be when it was last looked at.
     pub reloads: Vec<(&'static str, bool)>,
+    /// Spans that the collector took so far.
+    pub spans_exported: u64,
+    /// Spans that it will never see, by reason.
+    pub spans_dropped: [(&'static str, u64); 3],
 }
 
 impl Metrics {
@@ -219,6 +225,12 @@ impl Metrics {
                 .map(|breadth| wide_readers.with_label_values(&[breadth.backups().to_string().as_str()])),
             panics: family
                 .counter("gateway_panics_total", "Panics; each is a mistake in the program, told in the log."),
+            spans_exported: family.counter("gateway_otlp_spans_exported_total", "Spans that the collector took."),
+            spans_dropped: family.counters(
+                "gateway_otlp_spans_dropped_total",
+                "Spans that were recorded and will not reach the collector.",
+                &["reason"],
+            ),
             registry,
         })
     }
@@ -311,9 +323,12 @@ impl Metrics {
         }
         for (issuer, succeeded, failed) in &readings.jwks_refreshes {
             for (result, count) in [("ok", succeeded), ("error", failed)] {
-                let counter = self.jwks_refreshes.with_label_values(&[issuer, result]);
-                counter.inc_by(count.saturating_sub(counter.get()));
+                catch_up(&self.jwks_refreshes.with_label_values(&[issuer, result]), *count);
             }
+        }
+        catch_up(&self.spans_exported, readings.spans_exported);
+        for (reason, count) in readings.spans_dropped {
+            catch_up(&self.spans_dropped.with_label_values(&[reason]), count);
         }
         let mut text = Vec::new();
         // Writing to memory fails only for a family without a metric, and there is none.
@@ -322,6 +337,11 @@ impl Metrics {
         }
         text
     }
+}
+
+/// Brings a counter to what is counted elsewhere.
+fn catch_up(counter: &IntCounter, count: u64) {
+    counter.inc_by(count.saturating_sub(counter.get()));
 }
 
 fn observe(histograms: &[(&'static str, Histogram)], action: &'static str, seconds: f64) {

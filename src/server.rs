@@ -22,7 +22,7 @@ pub use failures::Failure;
 pub use parts::check_files;
 pub use tls::Settings as TlsSettings;
 
-use crate::{audit, cache, http::cors, identity, policy, quota, telemetry, tencent};
+use crate::{audit, cache, http::cors, identity, policy, quota, telemetry, tencent, traces::CollectorUrl};
 
 /// What `[server]` says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,6 +70,8 @@ pub struct Setup {
     pub audit: audit::Settings,
     /// Log lines.
     pub log: telemetry::Settings,
+    /// Where spans are sent, if anywhere.
+    pub otlp: Option<CollectorUrl>,
 }
 
 /// Serves until a signal ends it. Exit code 0 after the drain, of which the log says what it cut; 1 where a second

@@ -42,11 +42,12 @@ pub enum TelemetryError {
     Twice(#[from] tracing_subscriber::util::TryInitError),
 }
 
-/// What the web server says of itself is left out unless it is asked for by name: its account of its start, and a line at
-/// `error` for every message that is not HTTP, with which a stranger could fill the disk.
+/// Some targets are left out unless they are asked for by name: what the web server says of itself (its account of its
+/// start, and a line at `error` for every message that is not HTTP, with which a stranger could fill the disk), and the
+/// access log.
 fn filter(level: &str) -> String {
     let mut filter = level.to_owned();
-    for (target, least) in [("actix_server", "warn"), ("actix_http", "off")] {
+    for (target, least) in [("actix_server", "warn"), ("actix_http", "off"), ("access", "off")] {
         if !level.contains(target) {
             filter.push_str(&format!(",{target}={least}"));
         }
@@ -97,8 +98,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_web_servers_own_words_are_left_out_unless_asked_for() {
-        assert_eq!(filter("info"), "info,actix_server=warn,actix_http=off");
-        assert_eq!(filter("debug,actix_http=debug"), "debug,actix_http=debug,actix_server=warn");
+    fn some_targets_are_left_out_unless_asked_for() {
+        assert_eq!(filter("info"), "info,actix_server=warn,actix_http=off,access=off");
+        assert_eq!(filter("debug,actix_http=debug"), "debug,actix_http=debug,actix_server=warn,access=off");
+        assert_eq!(filter("info,access=info"), "info,access=info,actix_server=warn,actix_http=off");
     }
 }

@@ -15,7 +15,7 @@ use words::{Word, words};
 
 /// Every room in reading order, and the rooms that it may use. An arrow points down this table, never up, and never to
 /// a sibling: those who stand side by side are introduced to each other by whoever stands above them.
-const ROOMS: [(&str, &[&str]); 17] = [
+const ROOMS: [(&str, &[&str]); 18] = [
     ("lib", &[]),
     ("main", &["cli"]),
     (
@@ -31,13 +31,29 @@ const ROOMS: [(&str, &[&str]); 17] = [
             "policy",
             "quota",
             "tencent",
+            "traces",
             "outbound",
             "telemetry",
             "domain",
         ],
     ),
     // It makes the settings of the rooms below, and knows no more of them.
-    ("config", &["server", "http", "audit", "cache", "identity", "policy", "quota", "tencent", "telemetry", "domain"]),
+    (
+        "config",
+        &[
+            "server",
+            "http",
+            "audit",
+            "cache",
+            "identity",
+            "policy",
+            "quota",
+            "tencent",
+            "traces",
+            "telemetry",
+            "domain",
+        ],
+    ),
     (
         "server",
         &[
@@ -49,20 +65,22 @@ const ROOMS: [(&str, &[&str]); 17] = [
             "policy",
             "quota",
             "tencent",
+            "traces",
             "outbound",
             "telemetry",
             "domain",
             "metrics",
         ],
     ),
-    ("http", &["broker", "audit", "cache", "identity", "policy", "quota", "tencent", "metrics", "domain"]),
-    ("broker", &["audit", "cache", "identity", "policy", "quota", "tencent", "metrics", "domain"]),
+    ("http", &["broker", "audit", "cache", "identity", "policy", "quota", "tencent", "traces", "metrics", "domain"]),
+    ("broker", &["audit", "cache", "identity", "policy", "quota", "tencent", "traces", "metrics", "domain"]),
     ("audit", &["domain"]),
     ("cache", &["domain"]),
     ("identity", &["outbound", "domain"]),
     ("policy", &["domain"]),
     ("quota", &["domain"]),
     ("tencent", &["outbound", "domain"]),
+    ("traces", &["outbound", "domain"]),
     ("metrics", &["domain"]),
     ("outbound", &["domain"]),
     ("telemetry", &["domain"]),

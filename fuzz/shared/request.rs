@@ -25,14 +25,15 @@ use redis_backup_gateway::{
     audit::Audit,
     broker::{Broker, Rooms, Worker},
     config::{self, Config, Variables},
-    domain::{Clock, Throttle},
-    http::{self, Edge, Health},
+    domain::Clock,
+    http::{self, Edge, Health, Lines},
     identity::Identity,
     metrics::{Metrics, Words},
     outbound::TlsRoots,
     policy::Policies,
     quota::CallerQuota,
     tencent::{client::Client, credentials::CredentialStore},
+    traces::{Tracer, Traces},
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -239,10 +240,11 @@ async fn serve(
         worker: Rc::new(Worker::new(Arc::clone(&broker), Client::new(tencent, &roots, credentials, clock.clone()))),
         identity: Arc::clone(&identity),
         caller_quota: Arc::new(CallerQuota::new(limits, clock)),
-        refusals_to_log: Throttle::new(1),
+        lines: Lines::default(),
+        tracer: Tracer::off(),
         cors: http::cors::Cors::new(&config.cors),
         openapi: http::openapi::document(broker.regions()),
-        health: Arc::new(Health::new(broker, identity)),
+        health: Arc::new(Health::new(broker, identity, Traces::default())),
         trusted_proxies: config.server.trusted_proxies.into(),
         request_timeout: Duration::from_secs(10),
     });

@@ -25,6 +25,8 @@ pub(super) struct Upstreams {
 
 /// One endpoint.
 pub(super) struct Upstream {
+    /// Its host, for spans.
+    pub(super) host: Arc<str>,
     breaker: Mutex<Breaker>,
     buckets: [(ApiAction, Bucket); ApiAction::ALL.len()],
 }
@@ -35,13 +37,15 @@ impl Upstreams {
         let mut drivers = Vec::new();
         let mut by_endpoint = HashMap::new();
         let by_region = regions.iter().map(|region| {
-            let upstream = by_endpoint.entry(endpoints.of(region)).or_insert_with(|| {
+            let endpoint = endpoints.of(region);
+            let host = endpoint.host_header().into();
+            let upstream = by_endpoint.entry(endpoint).or_insert_with(|| {
                 let buckets = ApiAction::ALL.map(|action| {
                     let (bucket, driver) = Bucket::new(limits, clock.clone());
                     drivers.push(driver);
                     (action, bucket)
                 });
-                Arc::new(Upstream { breaker: Mutex::default(), buckets })
+                Arc::new(Upstream { host, breaker: Mutex::default(), buckets })
             });
             (region.clone(), Arc::clone(upstream))
         });

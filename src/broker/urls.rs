@@ -9,6 +9,7 @@ use std::{
 use super::{
     Ask, BackupName, Document, Failure, Key, Settled, Worker,
     attempts::NO_LIMIT,
+    behalf::Behalf,
     flights::{Boarding, How, Outcome, Pilot, Terms},
     permission::{Permission, Verdict, Wish},
 };
@@ -21,7 +22,9 @@ use crate::{
     tencent::{
         ApiAction, cos_url,
         error::{CallError, Class},
+        wire::BackupUrls,
     },
+    traces::Step,
 };
 
 /// What a fetch brought, as all its waiters see it.
@@ -103,7 +106,13 @@ impl Worker {
         wish: &Wish<'_>,
         record: &mut Record,
     ) -> Result<Region, Failure> {
+        let trace = &wish.asker.trace;
+        let span = trace.step(Step::Policy);
         let Verdict { permission, policies } = self.broker.permission(wish);
+        span.note("gateway.action", wish.action.as_str());
+        span.note("gateway.allowed", !matches!(permission, Permission::Denied));
+        drop(span);
+        trace.note_with("gateway.instance_id", || wish.instance.to_shared());
         record.policies = policies;
         let region = match permission {
             Permission::Denied => {
@@ -117,6 +126,7 @@ impl Worker {
             }
         };
         record.decision = Decision::Allow;
+        trace.note_with("cloud.region", || region.to_shared());
         record.region = Some(region.clone());
         Ok(region)
     }
@@ -126,6 +136,7 @@ impl Worker {
             BackupName::Id(backup) => backup.clone(),
             BackupName::Latest => self.latest_backup(&ask.asker, &region, &ask.instance).await?,
         };
+        ask.asker.trace.note_with("gateway.backup_id", || backup.to_shared());
         record.backup = Some(backup.clone());
         let outcome = self.look_up_or_fetch(ask, region, backup).await;
         match &outcome {
@@ -155,12 +166,15 @@ impl Worker {
         let key = Key { region, instance: ask.instance.clone(), backup };
         let now = Now::of(&broker.clock);
         let deadline = ask.asker.deadline;
+        let span = ask.asker.trace.step(Step::Cache);
         let (why, fallback, patience) = match broker.documents.look_up(&key, now) {
             Lookup::Fresh { entry, ttl, refresh_is_due } => {
                 if self.will_do(ask, &entry, now) {
                     broker.metrics.cache_lookup(LookupResult::Hit);
+                    span.note(CACHE_RESULT, LookupResult::Hit.as_str());
+                    drop(span);
                     if refresh_is_due {
-                        self.refresh_in_background(&key);
+                        self.refresh_in_background(&key, ask);
                     }
                     return Ok(UrlsAnswer { entry, source: Source::Hit, ttl_seconds: whole_seconds(ttl) });
                 }
@@ -174,10 +188,13 @@ impl Worker {
         };
         if let Some(refusal) = broker.missing.look_up(&key, now.monotonic) {
             broker.metrics.cache_lookup(LookupResult::Negative);
+            span.note(CACHE_RESULT, LookupResult::Negative.as_str());
             return Err(Failure::Upstream(refusal));
         }
         let looked_up = if why == Why::Stale { LookupResult::Stale } else { LookupResult::Miss };
         broker.metrics.cache_lookup(looked_up);
+        span.note(CACHE_RESULT, looked_up.as_str());
+        drop(span);
         match self.fetch(ask, &key, why, patience).await {
             Err(failure) if is_passing(&failure) => self.bridge(fallback, why).ok_or(failure),
             outcome => outcome,
@@ -234,26 +251,34 @@ impl Worker {
     }
 
     /// Starts a successor of a fresh entry, behind everybody who waits, unless one is on its way.
-    fn refresh_in_background(self: &Rc<Self>, key: &Key) {
+    fn refresh_in_background(self: &Rc<Self>, key: &Key, ask: &Ask) {
         let broker = &self.broker;
         let failed_lately = broker.failed_refreshes.look_up(key, broker.clock.monotonic()).is_some();
         if failed_lately || broker.flights.is_in_flight(key) {
             return;
         }
+        let behalf = Behalf::caused_by(&ask.asker);
         let terms = Terms {
             upstream: broker.upstreams.of(&key.region),
             action: ApiAction::DescribeBackupUrl,
             line: Line::Background,
             deadline: broker.clock.monotonic() + BACKGROUND_DEADLINE,
+            behalf: behalf.clone(),
             clock: &broker.clock,
         };
         if let Boarding::Opened(passenger, pilot) = broker.flights.board(key, &terms, || None) {
             let (clock, deadline) = (broker.clock.clone(), terms.deadline);
             actix_web::rt::spawn(fly(Rc::clone(self), key.clone(), pilot));
-            actix_web::rt::spawn(async move { passenger.arrive(&clock, deadline).await.map(drop) });
+            actix_web::rt::spawn(async move {
+                let _ = passenger.arrive(&clock, deadline).await;
+                behalf.trace.end();
+            });
         }
     }
 }
+
+/// What a look into the cache found, in spans.
+const CACHE_RESULT: &str = "gateway.cache_result";
 
 /// The longest that a caller who can be served a stale entry waits for a better one.
 const STALE_PATIENCE: Duration = Duration::from_secs(1);
@@ -263,11 +288,15 @@ const BACKGROUND_DEADLINE: Duration = Duration::from_secs(30);
 
 async fn fly(worker: Rc<Worker>, key: Key, mut pilot: Pilot<Key, Fetched>) {
     let broker = &worker.broker;
-    let course = broker.course(&key.region, ApiAction::DescribeBackupUrl);
-    let answer = course.run(&mut pilot.fetch, async |grant| {
-        let progress = |progress| course.note(grant, progress);
-        worker.client.describe_backup_url(&key.region, &key.instance, &key.backup, NO_LIMIT, progress).await
-    });
+    let course = broker.course(&key.region, ApiAction::DescribeBackupUrl, &pilot.behalf);
+    let answer = course.run(
+        &mut pilot.fetch,
+        |urls: &BackupUrls| &urls.request_id,
+        async |grant| {
+            let progress = |progress| course.note(grant, progress);
+            worker.client.describe_backup_url(&key.region, &key.instance, &key.backup, NO_LIMIT, progress).await
+        },
+    );
     let Ok(answer) = answer.await else { return };
     let outcome: Outcome<Fetched> = answer.map_err(Arc::new).map(|urls| {
         let now = Now::of(&broker.clock);

@@ -27,6 +27,7 @@ pub(super) fn read(root: &Table, notes: &Notes) -> Result<Config, Refused> {
     let cache = rules::cache(&at("cache"));
     let audit = rules::audit(&at("audit"));
     let log = rules::log(&at("log"));
+    let otlp = rules::otlp(&at("log"));
     Ok(Config {
         server: server?,
         cors: cors?,
@@ -38,5 +39,6 @@ pub(super) fn read(root: &Table, notes: &Notes) -> Result<Config, Refused> {
         cache: cache?,
         audit: audit?,
         log: log?,
+        otlp: otlp?,
     })
 }

@@ -11,7 +11,7 @@ use actix_web::{
 };
 
 use super::{Edge, client_ip::client_ip, context::Context, problem::Problem};
-use crate::{domain::Caller, identity::Denial, metrics::Scope};
+use crate::{domain::Caller, identity::Denial, metrics::Scope, traces::Step};
 
 /// The caller of a request that got past the gate. The same token brings the same allocation for as long as it is known.
 #[derive(Clone, Debug)]
@@ -31,27 +31,26 @@ pub(super) async fn authenticate<B: MessageBody>(
     // Whoever hides behind two stories is counted as the proxy that passed them on; what he asks for is a 400.
     let client = client_ip(peer, request.headers(), &edge.trusted_proxies).unwrap_or(peer);
     let authorization = request.headers().get_all(AUTHORIZATION).map(|value| value.as_bytes());
+    let context = Context::known(&request);
+    let span = context.trace.step(Step::Authenticate);
     match edge.identity.admit(authorization, client).await {
         Ok(verified) => {
+            span.note("gateway.issuer", Arc::clone(&verified.caller.issuer));
+            drop(span);
+            context.trace.vouch();
             request.extensions_mut().insert(Authenticated(Arc::clone(&verified.caller)));
             Ok(next.call(request).await?.map_into_left_body())
         }
         Err(denial) => {
-            let context = Context::known(&request);
+            span.note("gateway.denial", denial.as_str());
+            drop(span);
             match denial {
                 Denial::TooManyFailures { .. } => edge.worker.broker().metrics().rejection(Scope::FailedAuth),
                 seen => edge.worker.broker().metrics().auth_failure(seen.as_str()),
             }
-            if let Some(suppressed) = edge.refusals_to_log.admit(edge.worker.broker().clock().monotonic()) {
-                tracing::info!(
-                    request_id = context.request_id.as_str(),
-                    trace_id = context.trace_id.as_deref(),
-                    reason = denial.as_str(),
-                    suppressed,
-                    "a request without an acceptable token was refused"
-                );
-            }
-            let answer = Problem::from(&denial).respond(&context);
+            let problem = Problem::from(&denial);
+            edge.lines.unauthenticated(&context, &denial, &problem, edge.worker.broker().clock().monotonic());
+            let answer = problem.respond(&context);
             Ok(request.into_response(answer).map_into_right_body())
         }
     }

@@ -43,17 +43,9 @@ pub(super) async fn count<B: MessageBody>(
         Err(exhausted) => {
             let context = Context::known(&request);
             edge.worker.broker().metrics().rejection(Scope::Caller);
-            if let Some(suppressed) = edge.refusals_to_log.admit(edge.worker.broker().clock().monotonic()) {
-                tracing::info!(
-                    request_id = context.request_id.as_str(),
-                    trace_id = context.trace_id.as_deref(),
-                    issuer = &*caller.issuer,
-                    subject = &*caller.subject,
-                    suppressed,
-                    "a caller has used up its own quota"
-                );
-            }
-            let mut answer = Problem::caller_rate_limited(exhausted.retry_after).respond(&context);
+            let problem = Problem::caller_rate_limited(exhausted.retry_after);
+            edge.lines.over_quota(&context, &caller, &problem, edge.worker.broker().clock().monotonic());
+            let mut answer = problem.respond(&context);
             tell(answer.headers_mut(), &edge.caller_quota, exhausted.allowance);
             Ok(request.into_response(answer).map_into_right_body())
         }

@@ -19,6 +19,7 @@ use crate::{
     domain::clock::unix_seconds,
     identity::{Identity, IssuerReadiness, Reloaded},
     metrics::Readings,
+    traces::Traces,
 };
 
 /// What readiness depends on.
@@ -28,6 +29,7 @@ pub struct Health {
     draining: AtomicBool,
     unanswered: Unanswered,
     newcomers: Newcomers,
+    traces: Traces,
 }
 
 #[derive(Serialize)]
@@ -49,13 +51,14 @@ struct Issuer<'a> {
 
 impl Health {
     /// The health of a process that serves.
-    pub fn new(broker: Arc<Broker>, identity: Arc<Identity>) -> Self {
+    pub fn new(broker: Arc<Broker>, identity: Arc<Identity>, traces: Traces) -> Self {
         Self {
             broker,
             identity,
             draining: AtomicBool::new(false),
             unanswered: Unanswered::default(),
             newcomers: Newcomers::default(),
+            traces,
         }
     }
 
@@ -124,6 +127,7 @@ pub(super) fn metrics() -> Resource {
 async fn scrape(health: web::Data<Health>) -> HttpResponse {
     let broker = &health.broker;
     let issuers = health.identity.readiness();
+    let spans = health.traces.counts();
     let key_files_are_good = !issuers.iter().any(|issuer| issuer.has_bad_file);
     let readings = Readings {
         is_ready: health.is_ready(&issuers),
@@ -135,6 +139,8 @@ async fn scrape(health: web::Data<Health>) -> HttpResponse {
             .map(|issuer| (&*issuer.name, issuer.refreshes_succeeded, issuer.refreshes_failed))
             .collect(),
         reloads: vec![(Reloaded::KeyFile.as_str(), key_files_are_good)],
+        spans_exported: spans.exported,
+        spans_dropped: spans.dropped(),
     };
     HttpResponse::Ok()
         .insert_header((header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8"))

@@ -5,7 +5,7 @@ use std::{panic::AssertUnwindSafe, rc::Rc, time::Instant};
 use actix_web::{
     Error, HttpMessage as _, HttpResponse,
     body::{EitherBody, MessageBody},
-    dev::{ResponseHead, ServiceRequest, ServiceResponse},
+    dev::{ServiceRequest, ServiceResponse},
     error::InternalError,
     http::{
         ConnectionType,
@@ -18,15 +18,12 @@ use futures_util::FutureExt as _;
 use super::{
     Edge, Lease,
     context::{Context, X_REQUEST_ID},
+    lines,
     newcomers::Newcomer,
     problem::Problem,
-    strict,
+    spans, strict,
 };
-use crate::{
-    broker::random_id,
-    domain::RequestId,
-    metrics::{Method, Route},
-};
+use crate::metrics::{Method, Route};
 
 const CONTENT_SECURITY_POLICY: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
 const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
@@ -49,11 +46,15 @@ pub async fn outermost<B: MessageBody>(
     let edge = request.app_data::<Rc<Edge>>().cloned();
     let underway = edge.as_ref().map(|edge| edge.health.underway());
     let began = edge.as_ref().map(|edge| edge.worker.broker().clock().monotonic());
-    let context = Context::of(request.headers());
+    let (route, method) = (Route::of(request.path()), Method::of(request.method().as_str()));
+    let tracer = edge.as_ref().map(|edge| &edge.tracer);
+    let trace = tracer.map(|tracer| spans::begin(tracer, method, route, request.headers())).unwrap_or_default();
+    let context = Context::of(request.headers(), trace);
     let finish = Finish {
-        route: Route::of(request.path()),
-        method: Method::of(request.method().as_str()),
-        request_id: HeaderValue::from_str(context.request_id.as_str()).ok(),
+        route,
+        method,
+        context: context.clone(),
+        is_secure: request.conn_data::<Lease>().is_some(),
         origin: edge.as_ref().and_then(|edge| edge.cors.allowed(request.headers())),
         must_close: strict::has_body(&request)
             || edge.as_ref().is_some_and(|edge| edge.health.is_draining())
@@ -72,13 +73,13 @@ pub async fn outermost<B: MessageBody>(
     }
     let mut answer = match outcome {
         Ok(Ok(mut answer)) => {
-            finish.finish(answer.response_mut().head_mut());
+            finish.finish(answer.response_mut());
             return Ok(answer);
         }
         Ok(Err(error)) => error.error_response(),
         Err(_) => finish.panicked(),
     };
-    finish.finish(answer.head_mut());
+    finish.finish(&mut answer);
     Err(InternalError::from_response("the request has no other answer", answer).into())
 }
 
@@ -88,10 +89,11 @@ async fn answer<B: MessageBody>(
     context: Context,
     edge: Option<&Edge>,
 ) -> Result<ServiceResponse<EitherBody<B>>, Error> {
-    if let Some(early) = strict::refuse(&request, &context).or_else(|| edge?.cors.preflight(&request)) {
+    let early = strict::refuse(&request, &context).or_else(|| edge?.cors.preflight(&request));
+    request.extensions_mut().insert(context);
+    if let Some(early) = early {
         return Ok(request.into_response(early).map_into_right_body());
     }
-    request.extensions_mut().insert(context);
     Ok(next.call(request).await?.map_into_left_body())
 }
 
@@ -101,15 +103,16 @@ struct Finish {
     began: Option<Instant>,
     route: Route,
     method: Method,
-    request_id: Option<HeaderValue>,
+    context: Context,
+    is_secure: bool,
     origin: Option<HeaderValue>,
     must_close: bool,
 }
 
 impl Finish {
-    fn finish(self, head: &mut ResponseHead) {
-        let headers = head.headers_mut();
-        if let Some(request_id) = self.request_id {
+    fn finish<B>(self, answer: &mut HttpResponse<B>) {
+        let headers = answer.headers_mut();
+        if let Ok(request_id) = HeaderValue::from_str(self.context.request_id.as_str()) {
             headers.insert(X_REQUEST_ID, request_id);
         }
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, NOSNIFF);
@@ -123,21 +126,23 @@ impl Finish {
         if self.must_close {
             // While draining it sends keep-alive clients to a replica that stays; a body that nobody reads must not be
             // taken for the next request; and who was let in by what no longer holds has to ask again.
-            head.set_connection_type(ConnectionType::Close);
+            answer.head_mut().set_connection_type(ConnectionType::Close);
         }
         if let (Some(edge), Some(began)) = (&self.edge, self.began) {
             let broker = edge.worker.broker();
             let took = broker.clock().monotonic().saturating_duration_since(began);
-            broker.metrics().http.answered(self.route, self.method, head.status.as_u16(), took);
+            let status = answer.status().as_u16();
+            broker.metrics().http.answered(self.route, self.method, status, took);
+            lines::answered(&self.context, (self.method, self.route), status, took);
+            spans::end(&self.context, self.is_secure, answer);
         }
     }
 
-    /// The answer to a request that panicked. Its id is all that is left of it.
+    /// The answer to a request that panicked.
     fn panicked(&self) -> HttpResponse {
-        let id = self.request_id.as_ref().and_then(|id| id.to_str().ok());
-        let request_id = id.and_then(|id| RequestId::try_from(id).ok()).unwrap_or_else(random_id);
-        tracing::error!(request_id = request_id.as_str(), route = self.route.as_str(), "the request panicked");
-        Problem::internal().respond(&Context { request_id, trace_id: None })
+        let request_id = self.context.request_id.as_str();
+        tracing::error!(request_id, route = self.route.as_str(), "the request panicked");
+        Problem::internal().respond(&self.context)
     }
 }
 

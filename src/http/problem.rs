@@ -203,6 +203,16 @@ impl Problem {
         Self::new(Code::Internal, detail)
     }
 
+    /// The status that the answer has.
+    pub(super) fn status(&self) -> u16 {
+        self.0.code.status().as_u16()
+    }
+
+    /// The code that the answer has.
+    pub(super) fn code(&self) -> &'static str {
+        self.0.code.texts().0
+    }
+
     /// The answer. The body carries nothing that the caller did not send or may not read.
     pub(super) fn respond(&self, context: &Context) -> HttpResponse {
         let Parts { code, detail, upstream, retry_after, challenge, allow } = &*self.0;
@@ -218,6 +228,7 @@ impl Problem {
         };
         let body = serde_json::to_vec(&document).expect("strings and numbers always serialise");
         let mut answer = HttpResponse::build(status);
+        answer.extensions_mut().insert(self.0.code);
         answer.insert_header((header::CONTENT_TYPE, "application/problem+json"));
         answer.insert_header((header::CACHE_CONTROL, "no-store"));
         if let Some(allow) = allow {

@@ -9,7 +9,7 @@ use tokio::{
 };
 
 use super::door::Door;
-use crate::{audit::Audit, http::Health};
+use crate::{audit::Audit, http::Health, traces::Traces};
 
 /// How often the head of the audit's chain goes to the log.
 const AUDIT_HEAD_TICK: Duration = Duration::from_secs(60 * 60);
@@ -32,12 +32,16 @@ const FIRST_REQUESTS: Duration = Duration::from_secs(1);
 /// How often it looks whether there are any.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
+/// How long the last spans may take to be sent. They are worth less than a restart that is on time.
+const LAST_SPANS: Duration = Duration::from_secs(1);
+
 /// A gateway that listens.
 pub(super) struct Gateway {
     pub(super) public: Server,
     pub(super) admin: Server,
     pub(super) health: Arc<Health>,
     pub(super) audit: Audit,
+    pub(super) traces: Traces,
     pub(super) signals: Signals,
     pub(super) door: Door,
     pub(super) drain: Drain,
@@ -84,7 +88,7 @@ impl Drain {
 impl Gateway {
     /// Serves, drains and ends: not ready at once, accepting for a while, then only what has come in.
     pub(super) async fn live(self) -> ExitCode {
-        let Self { public, admin, health, audit, mut signals, door, drain } = self;
+        let Self { public, admin, health, audit, traces, mut signals, door, drain } = self;
         let handles = [public.handle(), admin.handle()];
         let (mut public, mut admin) = (rt::spawn(public), rt::spawn(admin));
 
@@ -123,6 +127,7 @@ impl Gateway {
             }
             audit.close().await;
             log_head(&audit);
+            traces.close(LAST_SPANS).await;
             // Counted when the workers are gone: the web server cuts what is left when its time is up, and says nothing.
             health.unanswered() - unanswered_before
         };

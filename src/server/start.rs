@@ -22,20 +22,18 @@ use super::{
 };
 use crate::{
     broker::{Broker, Rooms, Worker},
-    domain::{Clock, Throttle},
-    http::{self, Edge, Health, cors::Cors},
+    domain::Clock,
+    http::{self, Edge, Health, Lines, cors::Cors},
     identity::Denial,
     metrics::{Metrics, Words},
     quota::CallerQuota,
     telemetry,
     tencent::{ApiAction, client::Client, error::CallError},
+    traces::Traces,
 };
 
 /// How often callers that have been idle are forgotten. What they cost until then is a few dozen bytes each.
 const IDLE_CALLERS_TICK: Duration = Duration::from_secs(60);
-
-/// Log lines a second and worker for requests that are refused before policy: strangers cause them.
-const REFUSALS_LOGGED_PER_SECOND: u32 = 5;
 
 /// Starts everything that `setup` describes.
 ///
@@ -57,6 +55,7 @@ pub(super) async fn start(setup: Setup) -> Result<Gateway, Vec<Failure>> {
 fn assemble(setup: Setup, parts: Parts, clock: Clock) -> io::Result<Gateway> {
     let Parts { signals, hangup, files, credentials, renewer, public, admin, audit } = parts;
     let Files { roots, identity, refresher, policies_seen, policies, tls } = files;
+    let traces = Traces::start(setup.otlp, &clock)?;
     let tencent = Arc::new(setup.tencent);
     let reasons = Denial::reasons();
     let outcomes: Vec<_> = once("ok").chain(CallError::kinds_of_calls()).collect();
@@ -72,7 +71,7 @@ fn assemble(setup: Setup, parts: Parts, clock: Clock) -> io::Result<Gateway> {
         Rooms { policies, audit: audit.clone(), credentials: Arc::clone(&credentials), metrics: Arc::clone(&metrics) };
     let (broker, drivers) = Broker::new(&tencent, setup.rate_limit, setup.cache, rooms, clock.clone());
     let caller_quota = Arc::new(CallerQuota::new(setup.per_caller, clock.clone()));
-    let health = Arc::new(Health::new(Arc::clone(&broker), Arc::clone(&identity)));
+    let health = Arc::new(Health::new(Arc::clone(&broker), Arc::clone(&identity), traces.clone()));
 
     let mut reloadables = vec![
         Reloadable::policies(setup.policy.dir, policies_seen, Arc::clone(&broker)),
@@ -93,14 +92,15 @@ fn assemble(setup: Setup, parts: Parts, clock: Clock) -> io::Result<Gateway> {
     let openapi = http::openapi::document(broker.regions());
     let edge = {
         let (health, credentials) = (Arc::clone(&health), Arc::clone(&credentials));
-        let caller_quota = Arc::clone(&caller_quota);
+        let (caller_quota, traces) = (Arc::clone(&caller_quota), traces.clone());
         move || {
             let client = Client::new(Arc::clone(&tencent), &roots, Arc::clone(&credentials), clock.clone());
             Rc::new(Edge {
                 worker: Rc::new(Worker::new(Arc::clone(&broker), client)),
                 identity: Arc::clone(&identity),
                 caller_quota: Arc::clone(&caller_quota),
-                refusals_to_log: Throttle::new(REFUSALS_LOGGED_PER_SECOND),
+                lines: Lines::default(),
+                tracer: traces.tracer(&clock),
                 cors: cors.clone(),
                 openapi: openapi.clone(),
                 health: Arc::clone(&health),
@@ -138,7 +138,7 @@ fn assemble(setup: Setup, parts: Parts, clock: Clock) -> io::Result<Gateway> {
     rt::spawn(async move { keep_at("audit head", async || life::say_audit_head(&heads).await).await });
     let version = env!("CARGO_PKG_VERSION");
     tracing::info!(%public_address, %admin_address, tls = speaks_tls, workers, version, "listening");
-    Ok(Gateway { public, admin, health, audit, signals, door, drain })
+    Ok(Gateway { public, admin, health, audit, traces, signals, door, drain })
 }
 
 async fn forget_idle_callers(callers: &CallerQuota) {

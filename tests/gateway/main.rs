@@ -7,6 +7,7 @@
 
 #[path = "../../src/server/tls/testing.rs"]
 mod certificates;
+mod collector;
 mod harness;
 mod tls_client;
 
@@ -33,3 +34,4 @@ mod reload;
 mod rotation;
 mod secrets;
 mod tls;
+mod traces;

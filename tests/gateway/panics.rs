@@ -15,8 +15,8 @@ use redis_backup_gateway::{
     audit::Audit,
     broker::{Asker, Broker, Rooms, Worker},
     config::{self, Config, Variables},
-    domain::{Caller, Clock, RequestId, Throttle},
-    http::{self, Edge, Health},
+    domain::{Caller, Clock, RequestId},
+    http::{self, Edge, Health, Lines},
     identity::Identity,
     metrics::{Metrics, Readings, Words},
     outbound::TlsRoots,
@@ -24,6 +24,7 @@ use redis_backup_gateway::{
     quota::CallerQuota,
     telemetry,
     tencent::{client::Client, credentials::CredentialStore},
+    traces::{self, Trace, Traces},
 };
 use sandbox::{Options, Sandbox};
 use serde_json::Value;
@@ -90,6 +91,8 @@ fn panic_in_a_request() {
         credentials_expiry: None,
         jwks_refreshes: vec![],
         reloads: vec![],
+        spans_exported: 0,
+        spans_dropped: traces::Counts::default().dropped(),
     };
     let counted = String::from_utf8(metrics.render(&readings)).unwrap();
     assert!(counted.contains("\ngateway_panics_total 2\n"), "{counted}");
@@ -167,7 +170,8 @@ async fn serve(config: Config) -> (SocketAddr, Arc<Metrics>, actix_web::dev::Ser
     let rooms = Rooms { policies, audit, credentials: Arc::clone(&credentials), metrics: Arc::clone(&metrics) };
     let (broker, _drivers) = Broker::new(&tencent, config.rate_limit, config.cache, rooms, clock.clone());
     let caller_quota = Arc::new(CallerQuota::new(config.per_caller, clock.clone()));
-    let health = Arc::new(Health::new(Arc::clone(&broker), Arc::clone(&identity)));
+    let traces = Traces::start(None, &clock).unwrap();
+    let health = Arc::new(Health::new(Arc::clone(&broker), Arc::clone(&identity), traces.clone()));
     let cors = http::cors::Cors::new(&config.cors);
     let edge = move || {
         let client = Client::new(Arc::clone(&tencent), &roots, Arc::clone(&credentials), clock.clone());
@@ -175,7 +179,8 @@ async fn serve(config: Config) -> (SocketAddr, Arc<Metrics>, actix_web::dev::Ser
             worker: Rc::new(Worker::new(Arc::clone(&broker), client)),
             identity: Arc::clone(&identity),
             caller_quota: Arc::clone(&caller_quota),
-            refusals_to_log: Throttle::new(1),
+            lines: Lines::default(),
+            tracer: traces.tracer(&clock),
             cors: cors.clone(),
             openapi: http::openapi::document(broker.regions()),
             health: Arc::clone(&health),
@@ -221,6 +226,7 @@ async fn decide_and_panic(request: actix_web::HttpRequest) -> HttpResponse {
         reason: "".into(),
         request_id: RequestId::try_from("its-own-id").unwrap(),
         trace_id: None,
+        trace: Trace::default(),
         deadline: edge.worker.broker().clock().monotonic(),
     };
     let _record = edge.worker.record_of_error(&asker);

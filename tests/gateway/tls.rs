@@ -18,6 +18,7 @@ use rustls::{
 
 use crate::{
     certificates::{Authority, Folder, Leaf, key},
+    collector::{Collector, Manner},
     harness::{PATIENCE, Stage, eventually},
     tls_client::TlsClient,
 };
@@ -86,6 +87,22 @@ fn the_main_job_is_done_over_both_versions_and_nothing_else_is_spoken_inside() {
     assert_eq!(client.offering(&[]).get(stage.gateway.public, "/healthz", &[]).unwrap().status, 200);
     // The client's address is that of the connection, and the admin listener stays plain.
     assert_eq!(stage.gateway.records_of(2)[1]["client_ip"], "127.0.0.1");
+}
+
+#[test]
+fn a_span_says_by_which_scheme_the_request_came() {
+    let root = Authority::new("root");
+    let folder = Folder::new(&root.server());
+    let collector = Collector::start(Manner::Takes);
+    let stage = stage_with(&folder, &collector.variable());
+    let headers = [("Authorization", bearer(&stage))];
+    let headers = headers.each_ref().map(|(name, value)| (*name, value.as_str()));
+
+    TlsClient::new(&[&root]).get(stage.gateway.public, &stage.seed_path(), &headers).unwrap();
+
+    let scheme = || collector.spans().iter().find_map(|span| span.attribute("url.scheme").map(str::to_owned));
+    eventually("the spans arrive", || scheme().is_some());
+    assert_eq!(scheme().as_deref(), Some("https"));
 }
 
 #[test]

@@ -344,12 +344,21 @@ const REST: &[Key] = &[
             "\"error\", \"warn\", \"info\", \"debug\", \"trace\" or \"off\", or a filter such as \"info,actix_server=warn\"",
         ),
         Is("info"),
-        "How much is logged to standard error: a level, or a filter in the form of `tracing_subscriber::EnvFilter`.",
+        "How much is logged to standard error: a level, or a filter in the form of `tracing_subscriber::EnvFilter`. \
+         `info,access=info` adds a line for every answer.",
     ),
     key(
         "log.format",
         Kind::Word(&["auto", "text", "json"]),
         Is("auto"),
         "How a log line looks; `auto` is text on a terminal and JSON elsewhere.",
+    ),
+    key(
+        "log.otlp_endpoint",
+        Kind::Url("http://host[:port] or https://host[:port], without a user, a query or a fragment"),
+        Nothing,
+        "The base URL of an OpenTelemetry collector that takes OTLP over HTTP, mostly at port 4318; spans are posted to \
+         `/v1/traces` behind it. Without it nothing is recorded. Spans hold no secret, so plain http is accepted to \
+         anywhere.",
     ),
 ];

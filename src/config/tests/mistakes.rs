@@ -323,6 +323,21 @@ fn a_wrong_endpoint_is_told_in_the_words_of_its_room_and_not_repeated() {
 }
 
 #[test]
+fn a_wrong_collector_is_told_in_the_words_of_its_room_and_not_repeated() {
+    for (endpoint, told) in [
+        (
+            "http://user:hunter2@collector.example:4318",
+            "must be http://host[:port] or https://host[:port], without a user, a query or a fragment",
+        ),
+        ("https://[2001:db8::1]:4318", "https needs a host name or an IPv4 address"),
+    ] {
+        let seen = of_added(&format!("[log]\notlp_endpoint = \"{endpoint}\""));
+
+        assert_eq!(seen, [format!("log.otlp_endpoint (FILE:11:17): {told}")]);
+    }
+}
+
+#[test]
 fn an_unknown_key_is_told_what_may_have_been_meant() {
     for (added, told) in [
         ("[server]\nlsiten = \"x\"", "server.lsiten (FILE:11:10): is not known to this version; did you mean listen?"),
@@ -332,8 +347,8 @@ fn an_unknown_key_is_told_what_may_have_been_meant() {
             "cache.max_wait (FILE:11:12): is not known to this version; max_wait stands in [rate_limit]",
         ),
         (
-            "[log]\notlp_endpoint = \"http://127.0.0.1:4318\"",
-            "log.otlp_endpoint (FILE:11:17): is not known to this version; known here: level, format",
+            "[log]\ncolour = \"never\"",
+            "log.colour (FILE:11:10): is not known to this version; known here: level, format, otlp_endpoint",
         ),
         (
             "[rate_limit.per_caller]\nguard = \"1ms\"",
@@ -351,7 +366,8 @@ fn an_unknown_key_is_told_what_may_have_been_meant() {
         ),
         (
             "[log]\n\"a\\u001b[2Jb\" = 1",
-            "log.\"a\\u{1b}[2Jb\" (FILE:11:17): is not known to this version; known here: level, format",
+            "log.\"a\\u{1b}[2Jb\" (FILE:11:17): is not known to this version; known here: level, format, \
+             otlp_endpoint",
         ),
     ] {
         assert_eq!(of_added(added), [told], "{added}");
