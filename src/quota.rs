@@ -5,6 +5,7 @@
 pub mod caller;
 pub mod fair_queue;
 pub mod local;
+pub mod shared;
 pub mod window;
 
 use std::time::Duration;

@@ -4,7 +4,10 @@
 
 mod alternatives;
 mod chance;
+mod fleet;
+mod replicas;
 mod scenario;
+mod store;
 mod world;
 
 use std::time::Duration;

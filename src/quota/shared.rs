@@ -1,0 +1,61 @@
+//! One quota for all replicas, kept in the store that they share.
+//!
+//! Its scripts grant tokens on the store's own clock; a replica holds a lease there and says when its tokens come back.
+//! Without the store a replica has a share of the quota, once its lease has surely lapsed. So it never depends on a
+//! replica's clock showing the right time, and never on a message arriving.
+
+pub mod ledger;
+pub mod membership;
+pub mod protocol;
+
+use std::{num::NonZeroU32, time::Duration};
+
+/// The span over which the upstream counts.
+const SECOND: Duration = Duration::from_secs(1);
+
+/// The time between two signs of life of a replica.
+pub const HEARTBEAT: Duration = Duration::from_millis(100);
+
+/// What clocks that run at different rates may come apart over the spans that are waited here (500 ppm each, which is
+/// what time daemons correct by at most, make 4 ms over four seconds).
+const DRIFT: Duration = Duration::from_millis(10);
+
+/// What all replicas of one quota have to agree on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Agreement {
+    /// Tokens of a bucket, and calls that may arrive upstream in any rolling second.
+    pub tokens: u32,
+    /// The longest way of a call to the upstream over an open connection.
+    pub guard: Duration,
+    /// The most replicas that run at a time.
+    pub replicas: NonZeroU32,
+    /// The longest that a trip to the store may take.
+    pub timeout: Duration,
+}
+
+impl Agreement {
+    /// What a replica may use in a second while it is cut off; zero where there are more replicas than tokens.
+    pub fn share(&self) -> u32 {
+        self.tokens / self.replicas
+    }
+
+    /// How long a lease lasts: two signs of life may be lost.
+    pub fn lease(&self) -> Duration {
+        2 * (HEARTBEAT + self.timeout)
+    }
+
+    /// From sending a request for a lease on, the time after which the quota is free of everything that was granted
+    /// while that lease may have stood.
+    ///
+    /// The request is carried out within the timeout or not at all; the lease lapses after its length. Within another
+    /// length every other member has been told, or its own lease has lapsed: what was granted when there was more to
+    /// grant has left by then. It arrives within the guard, and counts for a second.
+    pub fn quiet(&self) -> Duration {
+        self.timeout + 2 * self.lease() + self.settling()
+    }
+
+    /// The time after which whatever a replica sent has arrived and counts no more.
+    pub fn settling(&self) -> Duration {
+        SECOND + self.guard + DRIFT
+    }
+}
