@@ -16,8 +16,10 @@ const SECOND: Duration = Duration::from_secs(1);
 /// The time between two signs of life of a replica.
 pub const HEARTBEAT: Duration = Duration::from_millis(100);
 
-/// What clocks that run at different rates may come apart over the spans that are waited here (500 ppm each, which is
-/// what time daemons correct by at most, make 4 ms over four seconds).
+/// By how much the rates of two clocks may differ: time daemons correct each by 500 ppm at most.
+const CLOCK_RATES: f64 = 1e-3;
+
+/// What two clocks may come apart over the spans that are waited here.
 const DRIFT: Duration = Duration::from_millis(10);
 
 /// What all replicas of one quota have to agree on.

@@ -253,6 +253,9 @@ impl Store {
 
     /// `prelude.lua`.
     fn enter<T>(&mut self, run: &str, now: u64, envelope: &Envelope) -> Result<Visit, Outcome<T>> {
+        if envelope.run.is_empty() {
+            self.members.entry(envelope.replica.clone()).or_insert(now as f64);
+        }
         if envelope.run != run {
             return Err(Outcome::Moved);
         }

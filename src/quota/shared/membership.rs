@@ -7,7 +7,7 @@
 use std::time::{Duration, Instant};
 
 use super::{
-    Agreement, DRIFT,
+    Agreement, CLOCK_RATES,
     protocol::{Envelope, Outcome, Purpose, Renewed, Reply},
 };
 
@@ -71,12 +71,24 @@ enum Standing {
     Member,
 }
 
-/// The server that answered last, and its clock.
+/// The server that answered last, and what its clock showed then, in microseconds: a trip takes time, so that this is
+/// known between two bounds.
 #[derive(Debug)]
 struct Server {
     run: String,
-    micros: u64,
     heard_at: Instant,
+    at_least: u64,
+    at_most: u64,
+}
+
+impl Server {
+    fn shows_at_least(&self, now: Instant) -> u64 {
+        self.at_least + micros(now.saturating_duration_since(self.heard_at).mul_f64(1.0 - CLOCK_RATES))
+    }
+
+    fn shows_at_most(&self, now: Instant) -> u64 {
+        self.at_most + micros(now.saturating_duration_since(self.heard_at).mul_f64(1.0 + CLOCK_RATES))
+    }
 }
 
 impl Lease {
@@ -146,8 +158,7 @@ impl Membership {
     pub fn envelope(&self, now: Instant) -> Option<Envelope> {
         let server = self.server.as_ref()?;
         // The clock there shows this much at least, so that the request is void after the timeout at the latest.
-        let since_heard = now.saturating_duration_since(server.heard_at);
-        let void_after = server.micros + micros(since_heard + self.agreement.timeout);
+        let void_after = server.shows_at_least(now) + micros(self.agreement.timeout);
         Some(self.envelope_for(server.run.clone(), void_after))
     }
 
@@ -171,13 +182,13 @@ impl Membership {
             }
             _ => None,
         };
-        self.learn(reply, missing, now);
+        self.learn(reply, missing, sent_at, now);
     }
 
     /// The reply to another request, which says nothing of the lease unless it is lost.
-    pub fn overheard<T>(&mut self, reply: &Reply<T>, missing: Option<u32>, now: Instant) {
+    pub fn overheard<T>(&mut self, reply: &Reply<T>, missing: Option<u32>, sent_at: Instant, now: Instant) {
         if matches!(self.standing, Standing::Member) {
-            self.learn(reply, missing, now);
+            self.learn(reply, missing, sent_at, now);
         }
     }
 
@@ -192,7 +203,7 @@ impl Membership {
         }
     }
 
-    fn learn<T>(&mut self, reply: &Reply<T>, missing: Option<u32>, now: Instant) {
+    fn learn<T>(&mut self, reply: &Reply<T>, missing: Option<u32>, sent_at: Instant, now: Instant) {
         match (&reply.outcome, self.standing) {
             // Its clock was set: what it believes to be back may not be.
             (Outcome::Done(_) | Outcome::Late, Standing::Member) if self.clock_jumped(reply, now) => {
@@ -209,7 +220,7 @@ impl Membership {
             }
             (Outcome::Moved, Standing::Draining { .. }) => self.drain(&reply.run),
         }
-        self.server = Some(Server { run: reply.run.clone(), micros: reply.now, heard_at: now });
+        self.set_server(reply, sent_at, now);
     }
 
     /// With more replicas missing there is less to grant than there was when the tokens were granted that have not left
@@ -223,12 +234,20 @@ impl Membership {
 
     /// Whether the store's clock shows more than it can, by what it showed before.
     fn clock_jumped<T>(&self, reply: &Reply<T>, now: Instant) -> bool {
-        self.server.as_ref().is_some_and(|server| {
-            // When it was looked at is known but for the time of the trip, which the timeout bounds.
-            let since_heard = now.saturating_duration_since(server.heard_at);
-            let at_most = server.micros + micros(since_heard + self.agreement.timeout + DRIFT);
-            server.run == reply.run && reply.now > at_most
-        })
+        self.server.as_ref().is_some_and(|server| server.run == reply.run && reply.now > server.shows_at_most(now))
+    }
+
+    fn set_server<T>(&mut self, reply: &Reply<T>, sent_at: Instant, now: Instant) {
+        let mut at_least = reply.now;
+        let mut at_most = reply.now + micros(now.saturating_duration_since(sent_at));
+        // A trip that took long says little; what one before it said still holds, unless the clock has been set.
+        if let Some(before) = self.server.as_ref().filter(|server| server.run == reply.run)
+            && (at_least..=at_most).contains(&before.shows_at_most(now))
+        {
+            at_most = before.shows_at_most(now);
+            at_least = at_least.max(before.shows_at_least(now)).min(at_most);
+        }
+        self.server = Some(Server { run: reply.run.clone(), heard_at: now, at_least, at_most });
     }
 
     /// The lease is over before its time.

@@ -28,6 +28,11 @@ local function text(number)
   return string.format('%.0f', number)
 end
 
+-- Whoever asks for nothing but the time is about to join, or draws on its share: it is known from now on.
+if ARGV[1] == '' then
+  redis.call('ZADD', KEYS[2], 'NX', now, ARGV[3])
+  redis.call('PEXPIRE', KEYS[2], KEEP_FLEET)
+end
 if ARGV[1] ~= run then
   return {'moved', text(now), run}
 end
