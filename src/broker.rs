@@ -44,6 +44,7 @@ use crate::{
     metrics::Metrics,
     policy::{Policies, Principal},
     quota::{Driver, Limits, Line},
+    store::Store,
     tencent::{self, ApiAction, client::Client, credentials::CredentialStore, error::CallError},
 };
 
@@ -61,6 +62,7 @@ pub struct Broker {
     audit: Audit,
     credentials: Arc<CredentialStore>,
     metrics: Arc<Metrics>,
+    store: Option<Store>,
     rules: Rules,
     max_retries: u32,
     clock: Clock,
@@ -76,6 +78,8 @@ pub struct Rooms {
     pub credentials: Arc<CredentialStore>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// What replicas share, where they do.
+    pub store: Option<Store>,
 }
 
 /// One worker's way to the upstream and to the audit, beside what it shares with the others. Neither can change threads.
@@ -158,7 +162,7 @@ impl Broker {
         rooms: Rooms,
         clock: Clock,
     ) -> (Arc<Self>, Vec<Driver>) {
-        let Rooms { policies, audit, credentials, metrics } = rooms;
+        let Rooms { policies, audit, credentials, metrics, store } = rooms;
         let (upstreams, drivers) = upstreams::Upstreams::new(&settings.endpoints, &settings.regions, limits, &clock);
         let broker = Self {
             policies: ArcSwap::from_pointee(decisions::InForce::new(policies)),
@@ -173,6 +177,7 @@ impl Broker {
             audit,
             credentials,
             metrics,
+            store,
             rules,
             max_retries: settings.max_retries,
             clock,
@@ -218,6 +223,11 @@ impl Broker {
     /// Whether records cannot be written at the moment.
     pub fn audit_is_failing(&self) -> bool {
         self.audit.is_failing()
+    }
+
+    /// Whether the store that replicas share is there; nothing where there is none.
+    pub fn shared_store_is_up(&self) -> Option<bool> {
+        self.store.as_ref().map(Store::is_up)
     }
 
     /// When the gateway's own keys end; nothing where they do not.

@@ -54,6 +54,7 @@ pub struct Metrics {
     reloads: IntCounterVec,
     credentials_expiry: IntGauge,
     clock_skew: Gauge,
+    shared_store_up: IntGauge,
 }
 
 /// What a look into the cache found.
@@ -169,6 +170,9 @@ impl Metrics {
             "Requests turned away by a limit or an open circuit.",
             &["scope"],
         );
+        let shared_store_up = family
+            .gauge("gateway_shared_store_up", "1: the shared store answers, or none is configured; 0: it is away.");
+        shared_store_up.set(1);
         Arc::new(Self {
             http: HttpMetrics::new(
                 family.counters("gateway_http_requests_total", "Requests answered.", &["route", "method", "status"]),
@@ -214,6 +218,7 @@ impl Metrics {
                 "gateway_clock_skew_seconds",
                 "The upstream's clock less ours, by the Date of its last answer.",
             ),
+            shared_store_up,
             registry,
         })
     }
@@ -258,6 +263,11 @@ impl Metrics {
     /// Notes by how much the upstream's clock is ahead of ours.
     pub fn clock_skew(&self, seconds: f64) {
         self.clock_skew.set(seconds);
+    }
+
+    /// Notes whether the shared store answers. Without one there is none to be away, and nothing to note.
+    pub fn shared_store(&self, up: bool) {
+        self.shared_store_up.set(up.into());
     }
 
     /// Something can be reloaded: it is there from the start, at zero.
@@ -375,6 +385,7 @@ mod tests {
             "gateway_reloads_total",
             "gateway_credentials_expiry_timestamp_seconds",
             "gateway_clock_skew_seconds",
+            "gateway_shared_store_up",
         ] {
             assert!(text.contains(&format!("# HELP {family} ")), "{family}");
             assert!(text.contains(&format!("# TYPE {family} ")), "{family}");
@@ -406,6 +417,7 @@ mod tests {
              route=\"/instances/{instance_id}/backups/{backup_id}/urls\",status=\"200\"} 1",
             "gateway_http_requests_total{method=\"other\",route=\"unmatched\",status=\"418\"} 1",
             "gateway_cache_bytes 4096",
+            "gateway_shared_store_up 1",
             "gateway_reloads_total{result=\"error\",what=\"policies\"} 1",
             "gateway_reloads_total{result=\"ok\",what=\"policies\"} 0",
             "gateway_credentials_expiry_timestamp_seconds 1551952863",

@@ -180,6 +180,16 @@ fn content_length(headers: &HeaderMap) -> Result<Option<usize>, BodyError> {
     value.to_str().ok().and_then(|text| text.trim().parse().ok()).map(Some).ok_or(BodyError::Broken)
 }
 
+/// The certificate authorities of `ca_file` (PEM), and no others.
+///
+/// # Errors
+/// Where it cannot be read, or holds anything but at least one certificate authority.
+pub fn authorities(ca_file: &Path) -> Result<RootCertStore, RootsError> {
+    let mut roots = RootCertStore::empty();
+    add_file(&mut roots, ca_file)?;
+    Ok(roots)
+}
+
 fn add_file(roots: &mut RootCertStore, path: &Path) -> Result<(), RootsError> {
     let refused = |error| match error {
         pem::Error::Io(error) => RootsError::Unreadable { path: path.to_owned(), reason: error.kind() },

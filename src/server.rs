@@ -12,7 +12,7 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
 
 use actix_web::rt;
 
-use crate::{audit, cache, http::cors, identity, policy, quota, telemetry, tencent};
+use crate::{audit, cache, http::cors, identity, policy, quota, store, telemetry, tencent};
 
 /// What `[server]` says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +54,8 @@ pub struct Setup {
     pub per_caller: quota::CallerLimits,
     /// What is kept, and for how long.
     pub cache: cache::Rules,
+    /// The store that replicas share, where there is one.
+    pub shared: Option<store::Settings>,
     /// The record of decisions.
     pub audit: audit::Settings,
     /// Log lines.

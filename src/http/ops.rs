@@ -30,6 +30,9 @@ struct Readiness<'a> {
     draining: bool,
     audit: &'static str,
     credentials: &'static str,
+    /// Left out where none is configured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shared_store: Option<&'static str>,
     issuers: Vec<Issuer<'a>>,
 }
 
@@ -94,6 +97,9 @@ pub(super) fn metrics() -> Resource {
 async fn scrape(health: web::Data<Health>) -> HttpResponse {
     let broker = &health.broker;
     let issuers = health.identity.readiness();
+    if let Some(is_up) = broker.shared_store_is_up() {
+        broker.metrics().shared_store(is_up);
+    }
     let readings = Readings {
         cache_bytes: broker.cached_bytes(),
         queue_lengths: broker.queue_lengths(),
@@ -134,9 +140,10 @@ async fn ready(health: web::Data<Health>) -> HttpResponse {
     let has_keys = readiness.iter().any(|issuer| issuer.has_keys);
     let lacks_keys = readiness.iter().any(|issuer| !issuer.has_keys);
     let have_expired = health.broker.credentials_have_expired();
+    let store_is_up = health.broker.shared_store_is_up();
     let (status, mut answer) = if draining || audit_fails || !has_keys {
         ("not_ready", HttpResponse::ServiceUnavailable())
-    } else if lacks_keys || have_expired {
+    } else if lacks_keys || have_expired || store_is_up == Some(false) {
         ("degraded", HttpResponse::Ok())
     } else {
         ("ready", HttpResponse::Ok())
@@ -146,6 +153,7 @@ async fn ready(health: web::Data<Health>) -> HttpResponse {
         draining,
         audit: if audit_fails { "failing" } else { "ok" },
         credentials: if have_expired { "expired" } else { "ok" },
+        shared_store: store_is_up.map(|is_up| if is_up { "ok" } else { "away" }),
         issuers: readiness
             .iter()
             .map(|issuer| Issuer { name: &issuer.name, keys: if issuer.has_keys { "ok" } else { "missing" } })

@@ -27,6 +27,7 @@ use crate::{
     outbound::{RootsError, TlsRoots},
     policy::{self, Policies, PolicyErrors},
     quota::CallerQuota,
+    store::{self, Store},
     telemetry::{self, TelemetryError},
     tencent::{
         ApiAction,
@@ -48,6 +49,8 @@ pub(super) enum StartError {
     Identity(#[from] IdentityError),
     #[error("policy.dir: {0}")]
     Policies(#[from] PolicyErrors),
+    #[error(transparent)]
+    Store(#[from] store::SetupError),
     #[error(transparent)]
     Audit(#[from] audit::StartError),
     #[error(transparent)]
@@ -86,8 +89,14 @@ pub(super) async fn start(setup: Setup) -> Result<Gateway, StartError> {
     let reasons = Denial::reasons();
     let actions = ApiAction::ALL.map(ApiAction::as_str);
     let metrics = Metrics::new(option_env!("GATEWAY_REVISION").unwrap_or("unknown"), &reasons, &actions);
-    let rooms =
-        Rooms { policies, audit: audit.clone(), credentials: Arc::clone(&credentials), metrics: Arc::clone(&metrics) };
+    let (store, keeper) = share(setup.shared, &clock).await?.unzip();
+    let rooms = Rooms {
+        policies,
+        audit: audit.clone(),
+        credentials: Arc::clone(&credentials),
+        metrics: Arc::clone(&metrics),
+        store,
+    };
     let (broker, drivers) = Broker::new(&tencent, setup.rate_limit, setup.cache, rooms, clock.clone());
     let caller_quota = Arc::new(CallerQuota::new(setup.per_caller, clock.clone()));
     let health = Arc::new(Health::new(Arc::clone(&broker), Arc::clone(&identity)));
@@ -131,6 +140,9 @@ pub(super) async fn start(setup: Setup) -> Result<Gateway, StartError> {
     for driver in drivers {
         rt::spawn(driver.run());
     }
+    if let Some(keeper) = keeper {
+        rt::spawn(keeper.run());
+    }
     rt::spawn(refresher.run(reload::of_identity(Arc::clone(&metrics))));
     rt::spawn(renewer.run(reload::of_credentials(credentials, clock_of_renewal, Arc::clone(&metrics))));
     rt::spawn(reload::run(reloadables, configuration, hangup, metrics));
@@ -147,6 +159,25 @@ pub(super) async fn start(setup: Setup) -> Result<Gateway, StartError> {
         drain_delay: setup.server.drain_delay,
         shutdown_grace: setup.server.shutdown_grace,
     })
+}
+
+/// The store that replicas share, where one is configured. One that cannot be reached does not keep the gateway from
+/// serving; files that cannot be used do, for those are this gateway's own mistake.
+async fn share(
+    settings: Option<store::Settings>,
+    clock: &Clock,
+) -> Result<Option<(Store, store::Keeper)>, store::SetupError> {
+    let Some(settings) = settings else { return Ok(None) };
+    if !settings.address.is_tls() && !settings.address.is_loopback() {
+        tracing::warn!(store = %settings.address, "without TLS the network between hears the store's password");
+    }
+    if settings.encryption_key_file.is_none() {
+        tracing::warn!("without shared.encryption_key_file the quota is shared and the cache is not");
+    }
+    let (store, mut keeper) = Store::new(settings, clock.clone());
+    keeper.check_files()?;
+    keeper.reach().await;
+    Ok(Some((store, keeper)))
 }
 
 async fn forget_idle_callers(callers: Arc<CallerQuota>) {
