@@ -15,6 +15,7 @@ mod open_record;
 mod pages;
 mod permission;
 mod regions;
+mod sharing;
 mod upstreams;
 mod urls;
 
@@ -39,13 +40,18 @@ use permission::Wish;
 
 use crate::{
     audit::{Audit, AuditError, CacheUse, Decision, Desk, Fingerprints, Record},
-    cache::{Local, Negative, Rules},
+    cache::{Local, Negative, Rules, Shared},
     domain::{Action, BackupId, Caller, Clock, InstanceId, Network, Region, RequestId},
     metrics::Metrics,
     policy::{Policies, Principal},
     quota::{Driver, Limits, Line},
     store::Store,
-    tencent::{self, ApiAction, client::Client, credentials::CredentialStore, error::CallError},
+    tencent::{
+        self, ApiAction,
+        client::Client,
+        credentials::CredentialStore,
+        error::{CallError, Class},
+    },
 };
 
 /// What all workers share.
@@ -63,6 +69,7 @@ pub struct Broker {
     credentials: Arc<CredentialStore>,
     metrics: Arc<Metrics>,
     store: Option<Store>,
+    sharing: Option<sharing::Sharing>,
     rules: Rules,
     max_retries: u32,
     clock: Clock,
@@ -80,6 +87,8 @@ pub struct Rooms {
     pub metrics: Arc<Metrics>,
     /// What replicas share, where they do.
     pub store: Option<Store>,
+    /// The cache that they share there, where they do.
+    pub shared_cache: Option<Shared>,
 }
 
 /// One worker's way to the upstream and to the audit, beside what it shares with the others. Neither can change threads.
@@ -162,7 +171,7 @@ impl Broker {
         rooms: Rooms,
         clock: Clock,
     ) -> (Arc<Self>, Vec<Driver>) {
-        let Rooms { policies, audit, credentials, metrics, store } = rooms;
+        let Rooms { policies, audit, credentials, metrics, store, shared_cache } = rooms;
         let (upstreams, drivers) = upstreams::Upstreams::new(&settings.endpoints, &settings.regions, limits, &clock);
         let broker = Self {
             policies: ArcSwap::from_pointee(decisions::InForce::new(policies)),
@@ -178,6 +187,7 @@ impl Broker {
             credentials,
             metrics,
             store,
+            sharing: shared_cache.map(sharing::Sharing::new),
             rules,
             max_retries: settings.max_retries,
             clock,
@@ -365,6 +375,11 @@ impl<T> Settled<T> {
     pub fn into_parts(self) -> (Result<T, Failure>, OpenRecord) {
         (self.outcome, self.record)
     }
+}
+
+/// Whether the upstream said that there is no such instance or no such backup, which is remembered.
+fn says_missing(error: &CallError) -> bool {
+    matches!(error.class(), Some(Class::InstanceNotFound | Class::BackupNotFound))
 }
 
 /// 128 random bits as an id. Where the system gives no randomness the process cannot promise unique records, and says

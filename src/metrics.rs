@@ -4,6 +4,7 @@
 //! resolved once; a request adds to atomics and looks nothing up by name.
 
 mod handles;
+mod shared;
 
 use std::sync::Arc;
 
@@ -13,6 +14,7 @@ use prometheus::{
 };
 
 pub use handles::{HttpMetrics, Method, Route};
+pub use shared::SharedLookup;
 
 use crate::domain::Action;
 
@@ -40,6 +42,7 @@ pub struct Metrics {
     /// Policies that failed to evaluate and so denied.
     pub policy_errors: IntCounter,
     cache_lookups: [IntCounter; LookupResult::ALL.len()],
+    shared_lookups: [IntCounter; SharedLookup::ALL.len()],
     cache_bytes: IntGauge,
     upstream_requests: IntCounterVec,
     upstream_duration: HistogramVec,
@@ -191,6 +194,7 @@ impl Metrics {
             policy_errors: family
                 .counter("gateway_policy_errors_total", "Policies that failed to evaluate, and so denied."),
             cache_lookups: LookupResult::ALL.map(|result| lookups.with_label_values(&["local", result.as_str()])),
+            shared_lookups: SharedLookup::ALL.map(|result| lookups.with_label_values(&["shared", result.as_str()])),
             cache_bytes: family.gauge("gateway_cache_bytes", "Bytes that cached answers weigh, bodies included."),
             upstream_requests,
             upstream_duration,

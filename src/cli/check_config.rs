@@ -3,6 +3,7 @@
 use super::{Outcome, output, report};
 use crate::{
     audit::Keys,
+    cache::shared::Ring,
     config::Loaded,
     domain::Clock,
     identity::{Identity, IdentityError},
@@ -24,6 +25,12 @@ pub(super) fn run(loaded: &Loaded, print: bool) -> Outcome {
         && let Err(error) = Keys::load(path)
     {
         problems.push(loaded.problem("audit.key_file", error.to_string()));
+    }
+    if let Some(path) = loaded.config.shared.as_ref().and_then(|shared| shared.encryption_key_file.as_deref())
+        && path.is_file()
+        && let Err(error) = Ring::load(path)
+    {
+        problems.push(loaded.problem("shared.encryption_key_file", error.to_string()));
     }
     if let Err(error) = Identity::new(&loaded.config.auth, Clock::machine()) {
         let key = match error {

@@ -20,6 +20,7 @@ use tokio::{
 use crate::{
     audit::Audit,
     broker::Broker,
+    cache::{self, shared::Ring},
     domain::{Clock, Steady},
     identity,
     metrics::Metrics,
@@ -107,6 +108,23 @@ impl Reloadable {
                 Trigger::Signal => steady.take(now),
             }
             Some(audit.reopen().map_err(|error| Refused(vec![error.to_string()])))
+        })
+    }
+}
+
+impl Reloadable {
+    /// The keys of the cache that replicas share.
+    pub(super) fn shared_cache(cache: cache::Shared, key_file: PathBuf) -> Self {
+        let mut steady = Steady::new(digest(&key_file));
+        Self::new("shared_cache", move |trigger| {
+            let now = digest(&key_file);
+            match trigger {
+                Trigger::Look if !steady.look(now) => return None,
+                Trigger::Look => {}
+                Trigger::Signal => steady.take(now),
+            }
+            let loaded = Ring::load(&key_file).map_err(|error| Refused(vec![error.to_string()]));
+            Some(loaded.map(|ring| cache.replace_keys(ring)))
         })
     }
 }

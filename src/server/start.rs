@@ -2,7 +2,7 @@
 //!
 //! Everything that can fail does so here, before the first caller is served.
 
-use std::{io, rc::Rc, sync::Arc, thread::available_parallelism, time::Duration};
+use std::{io, path::PathBuf, rc::Rc, sync::Arc, thread::available_parallelism, time::Duration};
 
 use actix_web::rt;
 use tokio::{
@@ -19,7 +19,11 @@ use super::{
 };
 use crate::{
     audit::{self, Audit},
-    broker::{Broker, Rooms, Worker},
+    broker::{self, Broker, Rooms, Worker},
+    cache::{
+        self,
+        shared::{Ring, RingError},
+    },
     domain::{Clock, Throttle},
     http::{self, Edge, Health, cors::Cors},
     identity::{Denial, Identity, IdentityError},
@@ -30,7 +34,7 @@ use crate::{
     store::{self, Store},
     telemetry::{self, TelemetryError},
     tencent::{
-        ApiAction,
+        self, ApiAction,
         client::Client,
         credentials::{CredentialStore, CredentialsError},
     },
@@ -51,6 +55,8 @@ pub(super) enum StartError {
     Policies(#[from] PolicyErrors),
     #[error(transparent)]
     Store(#[from] store::SetupError),
+    #[error("shared.encryption_key_file: {0}")]
+    CacheKeys(#[from] RingError),
     #[error(transparent)]
     Audit(#[from] audit::StartError),
     #[error(transparent)]
@@ -89,23 +95,27 @@ pub(super) async fn start(setup: Setup) -> Result<Gateway, StartError> {
     let reasons = Denial::reasons();
     let actions = ApiAction::ALL.map(ApiAction::as_str);
     let metrics = Metrics::new(option_env!("GATEWAY_REVISION").unwrap_or("unknown"), &reasons, &actions);
-    let (store, keeper) = share(setup.shared, &clock).await?.unzip();
+    let (sharing, keeper) = share(setup.shared, &tencent, &clock).await?.unzip();
+    let (store, shared_cache) = sharing.unzip();
+    let shared_cache = shared_cache.flatten();
     let rooms = Rooms {
         policies,
         audit: audit.clone(),
         credentials: Arc::clone(&credentials),
         metrics: Arc::clone(&metrics),
         store,
+        shared_cache: shared_cache.clone().map(|(cache, _)| cache),
     };
     let (broker, drivers) = Broker::new(&tencent, setup.rate_limit, setup.cache, rooms, clock.clone());
     let caller_quota = Arc::new(CallerQuota::new(setup.per_caller, clock.clone()));
     let health = Arc::new(Health::new(Arc::clone(&broker), Arc::clone(&identity)));
 
-    let reloadables = vec![
+    let mut reloadables = vec![
         Reloadable::policies(setup.policy.dir, policies_seen, Arc::clone(&broker)),
         Reloadable::credentials(Arc::clone(&credentials)),
         Reloadable::audit(audit.clone(), setup.audit.key_file().map(Into::into)),
     ];
+    reloadables.extend(shared_cache.map(|(cache, key_file)| Reloadable::shared_cache(cache, key_file)));
     let configuration = setup.file.map(ConfigurationFile::new);
 
     let workers = match setup.server.workers {
@@ -161,23 +171,32 @@ pub(super) async fn start(setup: Setup) -> Result<Gateway, StartError> {
     })
 }
 
+/// What replicas share: the store, and the cache in it with the file of its keys.
+type Sharing = (Store, Option<(cache::Shared, PathBuf)>);
+
 /// The store that replicas share, where one is configured. One that cannot be reached does not keep the gateway from
 /// serving; files that cannot be used do, for those are this gateway's own mistake.
 async fn share(
     settings: Option<store::Settings>,
+    tencent: &tencent::Settings,
     clock: &Clock,
-) -> Result<Option<(Store, store::Keeper)>, store::SetupError> {
+) -> Result<Option<(Sharing, store::Keeper)>, StartError> {
     let Some(settings) = settings else { return Ok(None) };
     if !settings.address.is_tls() && !settings.address.is_loopback() {
         tracing::warn!(store = %settings.address, "without TLS the network between hears the store's password");
     }
-    if settings.encryption_key_file.is_none() {
+    let key_file = settings.encryption_key_file.clone();
+    let ring = key_file.as_deref().map(Ring::load).transpose()?;
+    let (store, mut keeper) = Store::new(settings, clock.clone());
+    let scope = [tencent.account.as_bytes(), &tencent.download_digest()];
+    let process = broker::random_id();
+    let cache = ring.map(|ring| cache::Shared::new(store.clone(), ring, &scope, process.as_str()));
+    if cache.is_none() {
         tracing::warn!("without shared.encryption_key_file the quota is shared and the cache is not");
     }
-    let (store, mut keeper) = Store::new(settings, clock.clone());
     keeper.check_files()?;
     keeper.reach().await;
-    Ok(Some((store, keeper)))
+    Ok(Some(((store, cache.zip(key_file)), keeper)))
 }
 
 async fn forget_idle_callers(callers: Arc<CallerQuota>) {

@@ -7,17 +7,9 @@ use crate::{
     store::{Address, ClientCertificate, Settings},
 };
 
-/// The keys that mean nothing without `shared.url`.
-const REST: [&str; 8] = [
-    "username",
-    "password_file",
-    "ca_file",
-    "client_cert_file",
-    "client_key_file",
-    "encryption_key_file",
-    "replicas",
-    "timeout",
-];
+/// The keys that mean nothing without `shared.url`. Those with a default of their own are there whether it is or not.
+const REST: [&str; 6] =
+    ["username", "password_file", "ca_file", "client_cert_file", "client_key_file", "encryption_key_file"];
 
 /// The keys that mean nothing without TLS.
 const OF_TLS: [&str; 3] = ["ca_file", "client_cert_file", "client_key_file"];
@@ -25,7 +17,7 @@ const OF_TLS: [&str; 3] = ["ca_file", "client_cert_file", "client_key_file"];
 /// Nothing where no store is named.
 pub(super) fn read(section: &Field<'_>) -> Result<Option<Settings>, Refused> {
     let url = section.at("url");
-    let written = |name: &&str| section.at(name).given().filter(|field| !field.is_default());
+    let written = |name: &&str| section.at(name).given();
     let path = |name: &str| section.at(name).given().map(|file| file.path_to_file()).transpose();
     let address = url.clone().given().map(|field| {
         // Refused with the sentence of its own room, and not repeated: it may hold a password.
