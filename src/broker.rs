@@ -18,6 +18,7 @@ mod regions;
 mod sharing;
 mod upstreams;
 mod urls;
+mod wide_readers;
 
 use std::{
     net::IpAddr,
@@ -66,6 +67,7 @@ pub struct Broker {
     backups: backups::Backups,
     failed_refreshes: Negative<Key, ()>,
     audit: Audit,
+    wide_readers: wide_readers::WideReaders,
     credentials: Arc<CredentialStore>,
     metrics: Arc<Metrics>,
     store: Option<Store>,
@@ -184,6 +186,7 @@ impl Broker {
             backups: backups::Backups::new(rules.negative_ttl),
             failed_refreshes: Negative::new(REFRESH_PAUSE),
             audit,
+            wide_readers: wide_readers::WideReaders::new(clock.monotonic()),
             credentials,
             metrics,
             store,
@@ -337,9 +340,13 @@ impl Worker {
     ///
     /// When the record is not known to be written. Then nothing of the outcome may leave.
     pub async fn settle(&self, record: OpenRecord, status: u16) -> Result<(), AuditError> {
-        let outcome = self.desk.write(&record.close(), status).await;
+        let record = record.close();
+        let outcome = self.desk.write(&record, status).await;
         match outcome {
-            Ok(()) => self.broker.metrics.audit_records.inc(),
+            Ok(()) => {
+                self.broker.metrics.audit_records.inc();
+                self.broker.watch_breadth(&record);
+            }
             Err(_) => self.broker.metrics.audit_failures.inc(),
         }
         outcome

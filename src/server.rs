@@ -2,15 +2,21 @@
 //!
 //! It introduces what the configuration describes to each other and then only waits; no rule of a request lives here.
 
+mod failures;
 mod life;
 mod listeners;
 mod memory;
+mod parts;
 mod reload;
+mod sharing;
 mod start;
 
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
 
 use actix_web::rt;
+
+pub use failures::Failure;
+pub use parts::check_files;
 
 use crate::{audit, cache, http::cors, identity, policy, quota, store, telemetry, tencent};
 
@@ -68,8 +74,8 @@ pub fn run(setup: Setup) -> ExitCode {
     rt::System::new().block_on(async {
         match start::start(setup).await {
             Ok(gateway) => gateway.live().await,
-            Err(error) => {
-                report(&error);
+            Err(failures) => {
+                failures.iter().for_each(report);
                 ExitCode::from(2)
             }
         }
@@ -78,7 +84,7 @@ pub fn run(setup: Setup) -> ExitCode {
 
 /// A start that failed is told twice where it can be: in the log, and plainly for a person at a terminal.
 #[expect(clippy::print_stderr, reason = "logging itself may be what did not start")]
-fn report(error: &start::StartError) {
-    tracing::error!(%error, "the gateway did not start");
-    eprintln!("redis-backup-gateway: {error}");
+fn report(failure: &Failure) {
+    tracing::error!(key = failure.key, error = failure.reason, "the gateway did not start");
+    eprintln!("redis-backup-gateway: {failure}");
 }

@@ -163,7 +163,10 @@ pub(super) fn of_credentials(
 ) -> impl Fn(&Result<Change, CredentialsError>) {
     move |outcome| match outcome {
         Ok(Change::Renewed) => note(&metrics, CREDENTIALS, &Ok(())),
-        Ok(Change::Same) => tracing::debug!(what = CREDENTIALS, "the source has no others"),
+        Ok(Change::Same) => {
+            metrics.looked_for_a_reload(CREDENTIALS, true);
+            tracing::debug!(what = CREDENTIALS, "the source has no others");
+        }
         Err(error) => {
             note(&metrics, CREDENTIALS, &Err(Refused(vec![error.to_string()])));
             if store.current().have_expired(clock.wall()) {

@@ -1,69 +1,30 @@
 //! From what the configuration describes to a gateway that listens.
 //!
-//! Everything that can fail does so here, before the first caller is served.
+//! What can fail is in `parts`; from there on everything is there, and only has to be introduced to each other.
 
-use std::{io, path::PathBuf, rc::Rc, sync::Arc, thread::available_parallelism, time::Duration};
+use std::{io, iter::once, rc::Rc, sync::Arc, thread::available_parallelism, time::Duration};
 
 use actix_web::rt;
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    time::{MissedTickBehavior, interval},
-};
+use tokio::time::{MissedTickBehavior, interval};
 
 use super::{
     Setup,
-    life::{self, Gateway, Signals},
-    listeners::{self, ListenError},
-    memory,
+    failures::Failure,
+    life::{self, Gateway},
+    listeners, memory,
+    parts::{Files, Parts},
     reload::{self, ConfigurationFile, Reloadable},
+    sharing::Sharing,
 };
 use crate::{
-    audit::{self, Audit},
-    broker::{self, Broker, Rooms, Worker},
-    cache::{
-        self,
-        shared::{Ring, RingError},
-    },
+    broker::{Broker, Rooms, Worker},
     domain::{Clock, Throttle},
     http::{self, Edge, Health, cors::Cors},
-    identity::{Denial, Identity, IdentityError},
-    metrics::Metrics,
-    outbound::{RootsError, TlsRoots},
-    policy::{self, Policies, PolicyErrors},
+    identity::Denial,
+    metrics::{Metrics, Words},
     quota::CallerQuota,
-    store::{self, Store},
-    telemetry::{self, TelemetryError},
-    tencent::{
-        self, ApiAction,
-        client::Client,
-        credentials::{CredentialStore, CredentialsError},
-    },
+    tencent::{ApiAction, client::Client, error::CallError},
 };
-
-/// Why the gateway did not start.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum StartError {
-    #[error(transparent)]
-    Telemetry(#[from] TelemetryError),
-    #[error("tencent.ca_file: {0}")]
-    Roots(#[from] RootsError),
-    #[error("tencent.credentials: {0}")]
-    Credentials(#[from] CredentialsError),
-    #[error(transparent)]
-    Identity(#[from] IdentityError),
-    #[error("policy.dir: {0}")]
-    Policies(#[from] PolicyErrors),
-    #[error(transparent)]
-    Store(#[from] store::SetupError),
-    #[error("shared.encryption_key_file: {0}")]
-    CacheKeys(#[from] RingError),
-    #[error(transparent)]
-    Audit(#[from] audit::StartError),
-    #[error(transparent)]
-    Listen(#[from] ListenError),
-    #[error("signals cannot be received: {0}")]
-    Signals(#[source] io::Error),
-}
 
 /// How often callers that have been idle are forgotten. What they cost until then is a few dozen bytes each.
 const IDLE_CALLERS_TICK: Duration = Duration::from_secs(60);
@@ -75,36 +36,38 @@ const REFUSALS_LOGGED_PER_SECOND: u32 = 5;
 ///
 /// # Errors
 ///
-/// What keeps it from serving.
-pub(super) async fn start(setup: Setup) -> Result<Gateway, StartError> {
-    telemetry::start(&setup.log)?;
-    if let Err(error) = memory::keep_private() {
+/// Everything that keeps it from serving.
+pub(super) async fn start(setup: Setup) -> Result<Gateway, Vec<Failure>> {
+    let clock = Clock::machine();
+    // Before there is anything to keep, and so before there is a log.
+    let kept_private = memory::keep_private();
+    let parts = Parts::gather(&setup, &clock).await?;
+    if let Err(error) = kept_private {
         tracing::warn!(%error, "a core dump of this process is possible, and would hold keys and URLs");
     }
-    let clock = Clock::machine();
-    let signals = Signals::register().map_err(StartError::Signals)?;
-    // Registered before anything slow: until then a SIGHUP would end the process.
-    let hangup = signal(SignalKind::hangup()).map_err(StartError::Signals)?;
-    let roots = TlsRoots::load(setup.tencent.ca_file.as_deref())?;
-    let (credentials, renewer) = CredentialStore::start(&setup.tencent.credentials, &roots, &clock).await?;
-    let (identity, refresher) = Identity::new(&setup.auth, clock.clone())?;
-    let policies_seen = policy::Fingerprint::of(&setup.policy.dir);
-    let policies = Policies::load(&setup.policy.dir)?;
-    let audit = Audit::start(&setup.audit, clock.clone())?;
+    assemble(setup, parts, clock).map_err(|error| vec![Failure::of_system(error)])
+}
+
+/// Introduces the parts to each other, and sets everything going but the listeners.
+fn assemble(setup: Setup, parts: Parts, clock: Clock) -> io::Result<Gateway> {
+    let Parts { signals, hangup, files, credentials, renewer, public, admin, audit } = parts;
+    let Files { roots, identity, refresher, policies_seen, policies, sharing } = files;
     let tencent = Arc::new(setup.tencent);
     let reasons = Denial::reasons();
-    let actions = ApiAction::ALL.map(ApiAction::as_str);
-    let metrics = Metrics::new(option_env!("GATEWAY_REVISION").unwrap_or("unknown"), &reasons, &actions);
-    let (sharing, keeper) = share(setup.shared, &tencent, &clock).await?.unzip();
-    let (store, shared_cache) = sharing.unzip();
-    let shared_cache = shared_cache.flatten();
+    let outcomes: Vec<_> = once("ok").chain(CallError::kinds_of_calls()).collect();
+    let words = Words {
+        auth_failure_reasons: &reasons,
+        upstream_actions: &ApiAction::ALL.map(ApiAction::as_str),
+        upstream_outcomes: &outcomes,
+    };
+    let metrics = Metrics::new(option_env!("GATEWAY_REVISION").unwrap_or("unknown"), &words);
     let rooms = Rooms {
         policies,
         audit: audit.clone(),
         credentials: Arc::clone(&credentials),
         metrics: Arc::clone(&metrics),
-        store,
-        shared_cache: shared_cache.clone().map(|(cache, _)| cache),
+        store: sharing.as_ref().map(|sharing| sharing.store.clone()),
+        shared_cache: sharing.as_ref().and_then(|sharing| Some(sharing.cache.as_ref()?.0.clone())),
     };
     let (broker, drivers) = Broker::new(&tencent, setup.rate_limit, setup.cache, rooms, clock.clone());
     let caller_quota = Arc::new(CallerQuota::new(setup.per_caller, clock.clone()));
@@ -115,7 +78,10 @@ pub(super) async fn start(setup: Setup) -> Result<Gateway, StartError> {
         Reloadable::credentials(Arc::clone(&credentials)),
         Reloadable::audit(audit.clone(), setup.audit.key_file().map(Into::into)),
     ];
-    reloadables.extend(shared_cache.map(|(cache, key_file)| Reloadable::shared_cache(cache, key_file)));
+    if let Some(Sharing { keeper, cache, .. }) = sharing {
+        rt::spawn(keeper.run());
+        reloadables.extend(cache.map(|(cache, key_file)| Reloadable::shared_cache(cache, key_file)));
+    }
     let configuration = setup.file.map(ConfigurationFile::new);
 
     let workers = match setup.server.workers {
@@ -144,59 +110,28 @@ pub(super) async fn start(setup: Setup) -> Result<Gateway, StartError> {
             })
         }
     };
-    let public = listeners::public(&setup.server, workers, edge)?;
-    let admin = listeners::admin(&setup.server, Arc::clone(&health))?;
+    let (public_address, admin_address) = (public.local_addr()?, admin.local_addr()?);
+    let public = listeners::public(public, &setup.server, workers, edge)?;
+    let admin = listeners::admin(admin, Arc::clone(&health))?;
 
     for driver in drivers {
         rt::spawn(driver.run());
-    }
-    if let Some(keeper) = keeper {
-        rt::spawn(keeper.run());
     }
     rt::spawn(refresher.run(reload::of_identity(Arc::clone(&metrics))));
     rt::spawn(renewer.run(reload::of_credentials(credentials, clock_of_renewal, Arc::clone(&metrics))));
     rt::spawn(reload::run(reloadables, configuration, hangup, metrics));
     rt::spawn(forget_idle_callers(caller_quota));
     rt::spawn(life::say_audit_head(audit.clone()));
-    let (public_address, admin_address) = (public.address, admin.address);
     tracing::info!(%public_address, %admin_address, workers, version = env!("CARGO_PKG_VERSION"), "listening");
     Ok(Gateway {
-        public: public.server,
-        admin: admin.server,
+        public,
+        admin,
         health,
         audit,
         signals,
         drain_delay: setup.server.drain_delay,
         shutdown_grace: setup.server.shutdown_grace,
     })
-}
-
-/// What replicas share: the store, and the cache in it with the file of its keys.
-type Sharing = (Store, Option<(cache::Shared, PathBuf)>);
-
-/// The store that replicas share, where one is configured. One that cannot be reached does not keep the gateway from
-/// serving; files that cannot be used do, for those are this gateway's own mistake.
-async fn share(
-    settings: Option<store::Settings>,
-    tencent: &tencent::Settings,
-    clock: &Clock,
-) -> Result<Option<(Sharing, store::Keeper)>, StartError> {
-    let Some(settings) = settings else { return Ok(None) };
-    if !settings.address.is_tls() && !settings.address.is_loopback() {
-        tracing::warn!(store = %settings.address, "without TLS the network between hears the store's password");
-    }
-    let key_file = settings.encryption_key_file.clone();
-    let ring = key_file.as_deref().map(Ring::load).transpose()?;
-    let (store, mut keeper) = Store::new(settings, clock.clone());
-    let scope = [tencent.account.as_bytes(), &tencent.download_digest()];
-    let process = broker::random_id();
-    let cache = ring.map(|ring| cache::Shared::new(store.clone(), ring, &scope, process.as_str()));
-    if cache.is_none() {
-        tracing::warn!("without shared.encryption_key_file the quota is shared and the cache is not");
-    }
-    keeper.check_files()?;
-    keeper.reach().await;
-    Ok(Some(((store, cache.zip(key_file)), keeper)))
 }
 
 async fn forget_idle_callers(callers: Arc<CallerQuota>) {

@@ -32,7 +32,7 @@ pub struct Server {
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
     /// A file that `[shared]` names cannot be used.
-    #[error("{key}: {path} {reason}")]
+    #[error("{path} {reason}")]
     File {
         /// The key of the configuration.
         key: &'static str,
@@ -42,7 +42,7 @@ pub enum SetupError {
         reason: String,
     },
     /// The certificate authorities cannot be used.
-    #[error("shared.ca_file: {0}")]
+    #[error(transparent)]
     Authorities(#[from] RootsError),
     /// The server cannot be reached.
     #[error("the store cannot be reached: {0}")]
@@ -56,6 +56,17 @@ pub enum SetupError {
     /// It took too long.
     #[error("the store did not answer within {} s", .0.as_secs())]
     TimedOut(Duration),
+}
+
+impl SetupError {
+    /// The key of the configuration that it is about, where it is about one.
+    pub fn key(&self) -> Option<&'static str> {
+        match self {
+            Self::File { key, .. } => Some(key),
+            Self::Authorities(_) => Some("shared.ca_file"),
+            Self::Unreachable(_) | Self::Tls(_) | Self::Server(_) | Self::TimedOut(_) => None,
+        }
+    }
 }
 
 /// Whatever carries the bytes.

@@ -72,7 +72,7 @@ impl Keeper {
             Err(error) => {
                 let now = self.shared.clock.monotonic();
                 self.shared.lock().breaker.lost(now);
-                tracing::warn!(%error, store = %self.shared.settings.address, "the shared store cannot be used");
+                tracing::warn!(%error, key = error.key(), store = %self.shared.settings.address, "the shared store cannot be used");
                 None
             }
         }
