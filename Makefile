@@ -9,7 +9,7 @@ export ADVISORY_DB ?= ../shared/advisory-db
 
 .PHONY: help
 help: ## name every target in a line
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: ## start the gateway against the sandbox and print curl lines to paste (PORT=, ADMIN_PORT=, SANDBOX_PORT= move it)
@@ -30,6 +30,22 @@ test: ## every test that belongs to a commit; installs what it needs into target
 .PHONY: verify
 verify: ## all of it and what is too slow for every commit
 	@scripts/verify
+
+.PHONY: dependencies
+dependencies: ## build what the program depends on, from the manifests alone: a layer of the image
+	@scripts/dependencies
+
+.PHONY: binary
+binary: ## build the program as it is shipped into target/dist (REVISION= names the sources where git cannot)
+	@scripts/binary
+
+.PHONY: image-check
+image-check: ## build the image around that program without an engine or a registry, run it, look at it (buildah)
+	@tests/image/run
+
+.PHONY: release-check
+release-check: ## whether what `make binary` builds may be shipped: size, symbols, crates, licences, the same bytes twice
+	@scripts/release-check
 
 .PHONY: fmt
 fmt: ## format Rust, TOML and scripts in place

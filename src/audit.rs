@@ -23,7 +23,7 @@ pub use find::{Found, Search};
 pub use fingerprint::{Fingerprints, Remembered};
 pub use key::{Key, KeyError, KeyId, Keys};
 pub use record::{CacheUse, Decision, Record};
-pub use sink::{Audit, AuditError, Desk, OpenError, ReopenError, StartError};
+pub use sink::{Audit, AuditError, Desk, KEY_FILE, OpenError, ReopenError, StartError};
 
 /// What `[audit]` says.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -15,8 +15,10 @@ mod open_record;
 mod pages;
 mod permission;
 mod regions;
+mod sharing;
 mod upstreams;
 mod urls;
+mod wide_readers;
 
 use std::{
     net::IpAddr,
@@ -39,12 +41,18 @@ use permission::Wish;
 
 use crate::{
     audit::{Audit, AuditError, CacheUse, Decision, Desk, Fingerprints, Record},
-    cache::{Local, Negative, Rules},
+    cache::{Local, Negative, Rules, Shared},
     domain::{Action, BackupId, Caller, Clock, InstanceId, Network, Region, RequestId},
     metrics::Metrics,
     policy::{Policies, Principal},
     quota::{Driver, Limits, Line},
-    tencent::{self, ApiAction, client::Client, credentials::CredentialStore, error::CallError},
+    store::Store,
+    tencent::{
+        self, ApiAction,
+        client::Client,
+        credentials::CredentialStore,
+        error::{CallError, Class},
+    },
 };
 
 /// What all workers share.
@@ -59,8 +67,11 @@ pub struct Broker {
     backups: backups::Backups,
     failed_refreshes: Negative<Key, ()>,
     audit: Audit,
+    wide_readers: wide_readers::WideReaders,
     credentials: Arc<CredentialStore>,
     metrics: Arc<Metrics>,
+    store: Option<Store>,
+    sharing: Option<sharing::Sharing>,
     rules: Rules,
     max_retries: u32,
     clock: Clock,
@@ -76,6 +87,10 @@ pub struct Rooms {
     pub credentials: Arc<CredentialStore>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// What replicas share, where they do.
+    pub store: Option<Store>,
+    /// The cache that they share there, where they do.
+    pub shared_cache: Option<Shared>,
 }
 
 /// One worker's way to the upstream and to the audit, beside what it shares with the others. Neither can change threads.
@@ -158,7 +173,7 @@ impl Broker {
         rooms: Rooms,
         clock: Clock,
     ) -> (Arc<Self>, Vec<Driver>) {
-        let Rooms { policies, audit, credentials, metrics } = rooms;
+        let Rooms { policies, audit, credentials, metrics, store, shared_cache } = rooms;
         let (upstreams, drivers) = upstreams::Upstreams::new(&settings.endpoints, &settings.regions, limits, &clock);
         let broker = Self {
             policies: ArcSwap::from_pointee(decisions::InForce::new(policies)),
@@ -171,8 +186,11 @@ impl Broker {
             backups: backups::Backups::new(rules.negative_ttl),
             failed_refreshes: Negative::new(REFRESH_PAUSE),
             audit,
+            wide_readers: wide_readers::WideReaders::new(clock.monotonic()),
             credentials,
             metrics,
+            store,
+            sharing: shared_cache.map(sharing::Sharing::new),
             rules,
             max_retries: settings.max_retries,
             clock,
@@ -218,6 +236,11 @@ impl Broker {
     /// Whether records cannot be written at the moment.
     pub fn audit_is_failing(&self) -> bool {
         self.audit.is_failing()
+    }
+
+    /// Whether the store that replicas share is there; nothing where there is none.
+    pub fn shared_store_is_up(&self) -> Option<bool> {
+        self.store.as_ref().map(Store::is_up)
     }
 
     /// When the gateway's own keys end; nothing where they do not.
@@ -317,9 +340,13 @@ impl Worker {
     ///
     /// When the record is not known to be written. Then nothing of the outcome may leave.
     pub async fn settle(&self, record: OpenRecord, status: u16) -> Result<(), AuditError> {
-        let outcome = self.desk.write(&record.close(), status).await;
+        let record = record.close();
+        let outcome = self.desk.write(&record, status).await;
         match outcome {
-            Ok(()) => self.broker.metrics.audit_records.inc(),
+            Ok(()) => {
+                self.broker.metrics.audit_records.inc();
+                self.broker.watch_breadth(&record);
+            }
             Err(_) => self.broker.metrics.audit_failures.inc(),
         }
         outcome
@@ -355,6 +382,11 @@ impl<T> Settled<T> {
     pub fn into_parts(self) -> (Result<T, Failure>, OpenRecord) {
         (self.outcome, self.record)
     }
+}
+
+/// Whether the upstream said that there is no such instance or no such backup, which is remembered.
+fn says_missing(error: &CallError) -> bool {
+    matches!(error.class(), Some(Class::InstanceNotFound | Class::BackupNotFound))
 }
 
 /// 128 random bits as an id. Where the system gives no randomness the process cannot promise unique records, and says

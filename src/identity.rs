@@ -120,6 +120,16 @@ pub enum IdentityError {
     },
 }
 
+impl IdentityError {
+    /// The configuration key of the file, a dotted path.
+    pub fn key(&self) -> &'static str {
+        match self {
+            Self::Revocations(_) => "auth.revoked_file",
+            Self::Roots { .. } | Self::SecretFile { .. } | Self::Secret { .. } => "auth.issuers",
+        }
+    }
+}
+
 /// Whether an issuer's tokens can be verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IssuerReadiness {
@@ -133,6 +143,8 @@ pub struct IssuerReadiness {
     pub refreshes_succeeded: u64,
     /// Fetches that did not.
     pub refreshes_failed: u64,
+    /// Whether its keys stand in a file that could not be used when it was last read.
+    pub has_bad_file: bool,
 }
 
 impl Identity {
@@ -140,18 +152,24 @@ impl Identity {
     ///
     /// # Errors
     ///
-    /// Where a file that decides who is let in cannot do so. Key sets are another matter: they may come later.
-    pub fn new(settings: &Settings, clock: Clock) -> Result<(Arc<Self>, Refresher), IdentityError> {
-        settings.issuers.iter().try_for_each(check_files)?;
+    /// Each file that decides who is let in and cannot do so. Key sets are another matter: they may come later.
+    pub fn new(settings: &Settings, clock: Clock) -> Result<(Arc<Self>, Refresher), Vec<IdentityError>> {
+        let mut errors: Vec<_> = settings.issuers.iter().flat_map(check_files).collect();
         let names = settings.issuers.iter().map(|issuer| Arc::clone(&issuer.name)).collect();
-        let revocations = Arc::new(Revocations::load(settings.revoked_file.as_deref(), names)?);
-        let roots = TlsRoots::load(None).expect("without a file there is nothing that could fail");
+        let revocations = match Revocations::load(settings.revoked_file.as_deref(), names) {
+            Ok(revocations) if errors.is_empty() => Arc::new(revocations),
+            Ok(_) => return Err(errors),
+            Err(error) => {
+                errors.push(error.into());
+                return Err(errors);
+            }
+        };
 
         let rules = Rules { leeway: settings.leeway, max_token_life: settings.max_token_life };
         let now = clock.monotonic();
         let issuers: Vec<_> = settings.issuers.iter().map(|issuer| Issuer::new(issuer, settings, now)).collect();
         let sources = issuers.iter().map(|issuer| (Arc::clone(&issuer.keys), &issuer.settings)).collect();
-        let refresher = Refresher::new(sources, Arc::clone(&revocations), roots, clock.clone());
+        let refresher = Refresher::new(sources, Arc::clone(&revocations), TlsRoots::built_in(), clock.clone());
         let identity = Self {
             issuers,
             rules,
@@ -270,6 +288,7 @@ impl Identity {
             last_success: issuer.keys.last_success(),
             refreshes_succeeded: issuer.keys.refreshes().0,
             refreshes_failed: issuer.keys.refreshes().1,
+            has_bad_file: issuer.settings.keys.is_file() && issuer.keys.is_failing(),
         };
         self.issuers.iter().map(readiness).collect()
     }
@@ -302,18 +321,23 @@ impl Issuer {
     }
 }
 
-/// Whether the files of an issuer that never change their kind can be used.
-fn check_files(settings: &IssuerSettings) -> Result<(), IdentityError> {
+/// What is wrong with those files of an issuer that never change their kind.
+fn check_files(settings: &IssuerSettings) -> Vec<IdentityError> {
     let issuer = || Arc::clone(&settings.name);
-    if let Some(ca_file) = &settings.ca_file {
-        TlsRoots::load(Some(ca_file)).map_err(|error| IdentityError::Roots { issuer: issuer(), error })?;
+    let mut errors = Vec::new();
+    if let Some(ca_file) = &settings.ca_file
+        && let Err(error) = TlsRoots::load(Some(ca_file))
+    {
+        errors.push(IdentityError::Roots { issuer: issuer(), error });
     }
     if let KeySource::Secret(path) = &settings.keys {
-        let unreadable = |reason| IdentityError::SecretFile { issuer: issuer(), path: path.clone(), reason };
-        let secret = jwks::read_secret(path).map_err(unreadable)?;
-        KeySet::of_secret(secret).map_err(|error| IdentityError::Secret { issuer: issuer(), error })?;
+        match jwks::read_secret(path).map(KeySet::of_secret) {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => errors.push(IdentityError::Secret { issuer: issuer(), error }),
+            Err(reason) => errors.push(IdentityError::SecretFile { issuer: issuer(), path: path.clone(), reason }),
+        }
     }
-    Ok(())
+    errors
 }
 
 impl Denial {

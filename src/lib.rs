@@ -18,6 +18,8 @@ pub mod policy;
 pub mod quota;
 pub mod tencent;
 
+pub mod store;
+
 pub mod metrics;
 pub mod outbound;
 pub mod telemetry;

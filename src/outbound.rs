@@ -94,11 +94,19 @@ impl TlsRoots {
     /// # Errors
     /// Where `ca_file` cannot be read, or holds anything but at least one certificate authority.
     pub fn load(ca_file: Option<&Path>) -> Result<Self, RootsError> {
-        let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+        let mut roots = built_in();
         if let Some(path) = ca_file {
             add_file(&mut roots, path)?;
         }
+        Ok(Self::of(roots))
+    }
 
+    /// The roots compiled into the program.
+    pub fn built_in() -> Self {
+        Self::of(built_in())
+    }
+
+    fn of(roots: RootCertStore) -> Self {
         // The provider is named here: with two of them in the build, the process default is a matter of luck.
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let mut config = ClientConfig::builder_with_provider(provider)
@@ -108,7 +116,7 @@ impl TlsRoots {
             .with_no_client_auth();
         // awc speaks HTTP/2 where the peer picks it, over an h2 with an open advisory: it is never offered.
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Self(Arc::new(config)))
+        Self(Arc::new(config))
     }
 }
 
@@ -178,6 +186,20 @@ fn content_length(headers: &HeaderMap) -> Result<Option<usize>, BodyError> {
         return Ok(None);
     };
     value.to_str().ok().and_then(|text| text.trim().parse().ok()).map(Some).ok_or(BodyError::Broken)
+}
+
+/// The certificate authorities of `ca_file` (PEM), and no others.
+///
+/// # Errors
+/// Where it cannot be read, or holds anything but at least one certificate authority.
+pub fn authorities(ca_file: &Path) -> Result<RootCertStore, RootsError> {
+    let mut roots = RootCertStore::empty();
+    add_file(&mut roots, ca_file)?;
+    Ok(roots)
+}
+
+fn built_in() -> RootCertStore {
+    RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() }
 }
 
 fn add_file(roots: &mut RootCertStore, path: &Path) -> Result<(), RootsError> {

@@ -2,17 +2,23 @@
 //!
 //! It introduces what the configuration describes to each other and then only waits; no rule of a request lives here.
 
+mod failures;
 mod life;
 mod listeners;
 mod memory;
+mod parts;
 mod reload;
+mod sharing;
 mod start;
 
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
 
 use actix_web::rt;
 
-use crate::{audit, cache, http::cors, identity, policy, quota, telemetry, tencent};
+pub use failures::Failure;
+pub use parts::check_files;
+
+use crate::{audit, cache, http::cors, identity, policy, quota, store, telemetry, tencent};
 
 /// What `[server]` says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +60,8 @@ pub struct Setup {
     pub per_caller: quota::CallerLimits,
     /// What is kept, and for how long.
     pub cache: cache::Rules,
+    /// The store that replicas share, where there is one.
+    pub shared: Option<store::Settings>,
     /// The record of decisions.
     pub audit: audit::Settings,
     /// Log lines.
@@ -66,8 +74,8 @@ pub fn run(setup: Setup) -> ExitCode {
     rt::System::new().block_on(async {
         match start::start(setup).await {
             Ok(gateway) => gateway.live().await,
-            Err(error) => {
-                report(&error);
+            Err(failures) => {
+                failures.iter().for_each(report);
                 ExitCode::from(2)
             }
         }
@@ -76,7 +84,7 @@ pub fn run(setup: Setup) -> ExitCode {
 
 /// A start that failed is told twice where it can be: in the log, and plainly for a person at a terminal.
 #[expect(clippy::print_stderr, reason = "logging itself may be what did not start")]
-fn report(error: &start::StartError) {
-    tracing::error!(%error, "the gateway did not start");
-    eprintln!("redis-backup-gateway: {error}");
+fn report(failure: &Failure) {
+    tracing::error!(key = failure.key, error = failure.reason, "the gateway did not start");
+    eprintln!("redis-backup-gateway: {failure}");
 }

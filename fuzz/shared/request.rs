@@ -28,7 +28,7 @@ use redis_backup_gateway::{
     domain::{Clock, Throttle},
     http::{self, Edge, Health},
     identity::Identity,
-    metrics::Metrics,
+    metrics::{Metrics, Words},
     outbound::TlsRoots,
     policy::Policies,
     quota::CallerQuota,
@@ -230,7 +230,7 @@ async fn serve(
     let roots = TlsRoots::load(None).expect("the built-in roots");
     let started = CredentialStore::start(&tencent.credentials, &roots, &clock).await;
     let (credentials, _refresher) = started.expect("the credentials are there");
-    let metrics = Metrics::new("fuzz", &[], &[]);
+    let metrics = Metrics::new("fuzz", &Words::default());
     let rooms = Rooms { policies, audit, credentials: Arc::clone(&credentials), metrics };
     let (broker, _drivers) = Broker::new(&tencent, config.rate_limit, config.cache, rooms, clock.clone());
     let endless = NonZeroU32::MAX;

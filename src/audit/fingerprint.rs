@@ -30,6 +30,11 @@ impl Fingerprints {
         Self(Some(list.into()))
     }
 
+    /// Whether there are none: the answer carries no URL.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
     /// The list in JSON.
     pub(super) fn as_json(&self) -> &str {
         self.0.as_deref().unwrap_or("[]")

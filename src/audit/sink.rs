@@ -63,10 +63,10 @@ pub enum AuditError {
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// There is no key.
-    #[error("audit.key_file: {0}")]
+    #[error(transparent)]
     Key(#[from] KeyError),
     /// There is no file.
-    #[error("audit.file: {0}")]
+    #[error(transparent)]
     Open(#[from] OpenError),
     /// Standard output cannot be used.
     #[error("standard output cannot be used for the audit: {0}")]
@@ -74,6 +74,18 @@ pub enum StartError {
     /// The system gives no randomness, or no thread.
     #[error("the audit cannot start: {0}")]
     System(#[source] io::Error),
+}
+
+impl StartError {
+    /// The configuration key that it is about, a dotted path.
+    pub fn key(&self) -> Option<&'static str> {
+        match self {
+            Self::Key(_) => Some(KEY_FILE),
+            Self::Open(_) => Some(FILE),
+            Self::Stdout(_) => Some("audit.sink"),
+            Self::System(_) => None,
+        }
+    }
 }
 
 /// Why a file cannot be gone on with.
@@ -118,6 +130,10 @@ pub enum ReopenError {
     Ended,
 }
 
+/// The configuration keys that failures are about.
+pub const KEY_FILE: &str = "audit.key_file";
+const FILE: &str = "audit.file";
+
 /// How long a reload waits for the writer: others wait behind it.
 const REOPEN_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -142,20 +158,29 @@ impl Audit {
     ///
     /// # Errors
     ///
-    /// When key, file or thread cannot be had.
-    pub fn start(settings: &Settings, clock: Clock) -> Result<Self, StartError> {
+    /// When key, file or thread cannot be had; each that cannot.
+    pub fn start(settings: &Settings, clock: Clock) -> Result<Self, Vec<StartError>> {
         let keys = match settings.key_file() {
-            Some(path) => Keys::load(path)?,
-            None => Keys::random()?,
+            Some(path) => Keys::load(path),
+            None => Keys::random(),
         };
-        let (output, tail) = match &settings.sink {
-            Sink::Stdout { .. } => (Output::stdout().map_err(StartError::Stdout)?, None),
-            Sink::File { path, .. } => {
-                let (output, tail) = Output::open(path, &keys)?;
-                (output, Some(tail))
+        // The end of a file cannot be read without a key, but whether there is a file can be said all the same.
+        let keys = match (keys, &settings.sink) {
+            (Ok(keys), _) => keys,
+            (Err(error), Sink::Stdout { .. }) => return Err(vec![error.into()]),
+            (Err(error), Sink::File { path, .. }) => {
+                let file = Output::can_be_opened(path).err().map(StartError::from);
+                return Err(std::iter::once(error.into()).chain(file).collect());
             }
         };
-        Self::over(output, tail.as_ref(), keys, settings, clock)
+        let opened = match &settings.sink {
+            Sink::Stdout { .. } => Output::stdout().map(|output| (output, None)).map_err(StartError::Stdout),
+            Sink::File { path, .. } => {
+                Output::open(path, &keys).map(|(output, tail)| (output, Some(tail))).map_err(StartError::from)
+            }
+        };
+        let started = opened.and_then(|(output, tail)| Self::over(output, tail.as_ref(), keys, settings, clock));
+        started.map_err(|error| vec![error])
     }
 
     fn over(

@@ -14,7 +14,7 @@ use super::{Outcome, output};
 use crate::{
     config::Config,
     domain::{Action, Caller, Clock, InstanceId, Network, Region},
-    identity::{Denial, Identity, IssuerSettings},
+    identity::{Denial, Identity, IdentityError, IssuerSettings},
     policy::{Decision, Policies, Principal, Request},
 };
 
@@ -145,8 +145,9 @@ fn decide(question: &Question, config: &Config) -> Result<Decision, NoDecision> 
 fn caller_of_token(path: &Path, config: &Config) -> Result<Arc<Caller>, NoDecision> {
     let content = fs::read_to_string(path)
         .map_err(|error| NoDecision::Wrong(format!("{} cannot be read: {}", path.display(), error.kind())))?;
+    let lines = |errors: Vec<IdentityError>| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
     let (identity, refresher) =
-        Identity::new(&config.auth, Clock::machine()).map_err(|error| NoDecision::Wrong(error.to_string()))?;
+        Identity::new(&config.auth, Clock::machine()).map_err(|errors| NoDecision::Wrong(lines(errors)))?;
     actix_web::rt::System::new().block_on(async {
         refresher.run_once().await;
         match identity.authenticate(content.trim()).await {

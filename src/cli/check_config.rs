@@ -1,38 +1,19 @@
 //! `check-config`: says yes, or everything that is wrong.
 
-use super::{Outcome, output, report};
-use crate::{
-    audit::Keys,
-    config::Loaded,
-    domain::Clock,
-    identity::{Identity, IdentityError},
-    policy::Policies,
-};
+use super::{Outcome, output, report, setup};
+use crate::{config::Loaded, server};
 
-/// Looks at what a valid configuration refers to, and prints the configuration where that was asked for.
+/// Looks at what a valid configuration refers to, with the eyes of a start, and prints the configuration where that was
+/// asked for.
 pub(super) fn run(loaded: &Loaded, print: bool) -> Outcome {
-    let mut problems = loaded.check_files();
-    // A folder that is missing has been told already.
-    if loaded.config.policy.dir.is_dir()
-        && let Err(errors) = Policies::load(&loaded.config.policy.dir)
-    {
-        for error in errors.iter() {
-            problems.push(loaded.problem("policy.dir", error.to_string()));
+    let missing = loaded.check_files();
+    let mut problems = missing.clone();
+    for server::Failure { key, reason } in server::check_files(&setup(loaded.config.clone(), None)) {
+        let key = key.expect("what is wrong with a file is about the key that names it");
+        // A file that is missing has been told already.
+        if !missing.iter().any(|problem| problem.key() == Some(key)) {
+            problems.push(loaded.problem(key, reason));
         }
-    }
-    if let Some(path) = loaded.config.audit.key_file().filter(|path| path.is_file())
-        && let Err(error) = Keys::load(path)
-    {
-        problems.push(loaded.problem("audit.key_file", error.to_string()));
-    }
-    if let Err(error) = Identity::new(&loaded.config.auth, Clock::machine()) {
-        let key = match error {
-            IdentityError::Revocations(_) => "auth.revoked_file",
-            IdentityError::Roots { .. } | IdentityError::SecretFile { .. } | IdentityError::Secret { .. } => {
-                "auth.issuers"
-            }
-        };
-        problems.push(loaded.problem(key, error.to_string()));
     }
     if !problems.is_empty() {
         report(&problems, true);

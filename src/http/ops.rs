@@ -13,7 +13,12 @@ use super::{
     problem::Problem,
     unanswered::{Unanswered, Underway},
 };
-use crate::{broker::Broker, domain::clock::unix_seconds, identity::Identity, metrics::Readings};
+use crate::{
+    broker::Broker,
+    domain::clock::unix_seconds,
+    identity::{Identity, IssuerReadiness, Reloaded},
+    metrics::Readings,
+};
 
 /// What readiness depends on.
 pub struct Health {
@@ -30,6 +35,9 @@ struct Readiness<'a> {
     draining: bool,
     audit: &'static str,
     credentials: &'static str,
+    /// Left out where none is configured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shared_store: Option<&'static str>,
     issuers: Vec<Issuer<'a>>,
 }
 
@@ -58,6 +66,12 @@ impl Health {
     /// A request that is counted if it ends without an answer.
     pub(super) fn underway(&self) -> Underway {
         self.unanswered.underway()
+    }
+
+    /// Whether to send callers here. Not so only for what another replica does better: a dependency that all share takes
+    /// none of them out.
+    fn is_ready(&self, issuers: &[IssuerReadiness]) -> bool {
+        !self.is_draining() && !self.broker.audit_is_failing() && issuers.iter().any(|issuer| issuer.has_keys)
     }
 
     /// Whether the process is about to end.
@@ -94,7 +108,12 @@ pub(super) fn metrics() -> Resource {
 async fn scrape(health: web::Data<Health>) -> HttpResponse {
     let broker = &health.broker;
     let issuers = health.identity.readiness();
+    if let Some(is_up) = broker.shared_store_is_up() {
+        broker.metrics().shared_store(is_up);
+    }
+    let key_files_are_good = !issuers.iter().any(|issuer| issuer.has_bad_file);
     let readings = Readings {
+        is_ready: health.is_ready(&issuers),
         cache_bytes: broker.cached_bytes(),
         queue_lengths: broker.queue_lengths(),
         credentials_expiry: broker.credentials_expire_at().map(unix_seconds),
@@ -102,6 +121,7 @@ async fn scrape(health: web::Data<Health>) -> HttpResponse {
             .iter()
             .map(|issuer| (&*issuer.name, issuer.refreshes_succeeded, issuer.refreshes_failed))
             .collect(),
+        reloads: vec![(Reloaded::KeyFile.as_str(), key_files_are_good)],
     };
     HttpResponse::Ok()
         .insert_header((header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8"))
@@ -126,17 +146,16 @@ pub(super) async fn alive() -> HttpResponse {
         .body("ok")
 }
 
-/// Not ready only for what another replica does better: a dependency that all share takes none of them out.
 async fn ready(health: web::Data<Health>) -> HttpResponse {
     let readiness = health.identity.readiness();
     let draining = health.is_draining();
     let audit_fails = health.broker.audit_is_failing();
-    let has_keys = readiness.iter().any(|issuer| issuer.has_keys);
     let lacks_keys = readiness.iter().any(|issuer| !issuer.has_keys);
     let have_expired = health.broker.credentials_have_expired();
-    let (status, mut answer) = if draining || audit_fails || !has_keys {
+    let store_is_up = health.broker.shared_store_is_up();
+    let (status, mut answer) = if !health.is_ready(&readiness) {
         ("not_ready", HttpResponse::ServiceUnavailable())
-    } else if lacks_keys || have_expired {
+    } else if lacks_keys || have_expired || store_is_up == Some(false) {
         ("degraded", HttpResponse::Ok())
     } else {
         ("ready", HttpResponse::Ok())
@@ -146,6 +165,7 @@ async fn ready(health: web::Data<Health>) -> HttpResponse {
         draining,
         audit: if audit_fails { "failing" } else { "ok" },
         credentials: if have_expired { "expired" } else { "ok" },
+        shared_store: store_is_up.map(|is_up| if is_up { "ok" } else { "away" }),
         issuers: readiness
             .iter()
             .map(|issuer| Issuer { name: &issuer.name, keys: if issuer.has_keys { "ok" } else { "missing" } })

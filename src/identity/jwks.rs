@@ -145,6 +145,11 @@ impl Keys {
         (state.succeeded, state.failed)
     }
 
+    /// Whether the last fetch brought no usable set.
+    pub(super) fn is_failing(&self) -> bool {
+        self.lock().failure.is_some()
+    }
+
     /// Waits until a key of this id is in the set or the shared fetch for unknown keys has ended, at most
     /// [`MAX_WAIT`]. Returns at once inside the cooldown, and where too many wait already. The caller looks the key up
     /// again, whichever it was.

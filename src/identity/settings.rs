@@ -74,6 +74,13 @@ pub enum KeySource {
     Secret(PathBuf),
 }
 
+impl KeySource {
+    /// Whether the keys lie on this machine's disk.
+    pub(super) fn is_file(&self) -> bool {
+        matches!(self, Self::File(_) | Self::Secret(_))
+    }
+}
+
 /// Where keys may be fetched: `https`, or `http` that stays on this machine, for they decide who is let in; without a
 /// user and a fragment.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -281,7 +281,8 @@ fn files_that_decide_who_is_let_in_must_be_fit_from_the_start() {
     let path = folder.path().join("file");
     let start = |issuer: IssuerSettings, revoked_file| {
         let settings = Settings { revoked_file, ..testing::settings(vec![issuer]) };
-        Identity::new(&settings, clock()).map(drop).map_err(|error| error.to_string())
+        let told = |errors: Vec<IdentityError>| errors.iter().map(ToString::to_string).collect::<String>();
+        Identity::new(&settings, clock()).map(drop).map_err(told)
     };
     let secret = || IssuerSettings { keys: KeySource::Secret(path.clone()), ..testing::issuer() };
     let authority = || IssuerSettings { ca_file: Some(path.clone()), ..testing::issuer() };

@@ -1,10 +1,10 @@
 //! The metrics that every request touches, resolved to their atomics.
 
-use std::{sync::OnceLock, time::Duration};
+use std::{borrow::Cow, sync::OnceLock, time::Duration};
 
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec};
 
-/// The routes, as a closed set.
+/// The routes of the public listener, as a closed set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Route {
     /// The download URLs of a backup.
@@ -21,10 +21,6 @@ pub enum Route {
     Docs,
     /// Liveness.
     Healthz,
-    /// Readiness.
-    Readyz,
-    /// The metrics themselves.
-    Metrics,
     /// The front page.
     Root,
     /// Anything else.
@@ -59,7 +55,7 @@ pub struct HttpMetrics {
 
 impl Route {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 9] = [
         Self::Urls,
         Self::File,
         Self::Backups,
@@ -67,8 +63,6 @@ impl Route {
         Self::OpenApi,
         Self::Docs,
         Self::Healthz,
-        Self::Readyz,
-        Self::Metrics,
         Self::Root,
         Self::Unmatched,
     ];
@@ -89,8 +83,6 @@ impl Route {
             }
             (Some(""), (None, ..), _) => Self::Root,
             (Some("healthz"), (None, ..), _) => Self::Healthz,
-            (Some("readyz"), (None, ..), _) => Self::Readyz,
-            (Some("metrics"), (None, ..), _) => Self::Metrics,
             (Some("openapi.json"), (None, ..), _) => Self::OpenApi,
             (Some("docs"), ..) => Self::Docs,
             _ => Self::Unmatched,
@@ -107,10 +99,24 @@ impl Route {
             Self::OpenApi => "/openapi.json",
             Self::Docs => "/docs",
             Self::Healthz => "/healthz",
-            Self::Readyz => "/readyz",
-            Self::Metrics => "/metrics",
             Self::Root => "/",
             Self::Unmatched => "unmatched",
+        }
+    }
+}
+
+impl Route {
+    /// What a `GET` is answered with, there from the start: the first of a series that was not there before is lost to
+    /// `increase`, and the first 5xx is what an alert waits for. Other methods and statuses come when they come.
+    fn usual_statuses(self) -> &'static [u16] {
+        match self {
+            Self::Urls | Self::Backups | Self::Instances => {
+                &[200, 400, 401, 403, 404, 406, 409, 429, 500, 502, 503, 504]
+            }
+            Self::File => &[302, 400, 401, 403, 404, 406, 409, 429, 500, 502, 503, 504],
+            Self::OpenApi | Self::Docs | Self::Healthz => &[200],
+            Self::Root => &[303],
+            Self::Unmatched => &[404],
         }
     }
 }
@@ -145,20 +151,27 @@ impl HttpMetrics {
             resolved: Default::default(),
             durations: Route::ALL.map(|route| durations.with_label_values(&[route.as_str()])),
         };
-        // So that the family is there before the first request.
-        metrics.requests.with_label_values(&[Route::Urls.as_str(), Method::Get.as_str(), "200"]);
+        for route in Route::ALL {
+            for status in route.usual_statuses() {
+                metrics.requests(route, Method::Get, *status);
+            }
+        }
         metrics
     }
 
     /// Counts one answer and what it took.
     pub fn answered(&self, route: Route, method: Method, status: u16, took: Duration) {
+        self.requests(route, method, status).inc();
+        self.durations[route as usize].observe(took.as_secs_f64());
+    }
+
+    fn requests(&self, route: Route, method: Method, status: u16) -> Cow<'_, IntCounter> {
         let resolve =
             || self.requests.with_label_values(&[route.as_str(), method.as_str(), status.to_string().as_str()]);
         match STATUSES.iter().position(|known| *known == status) {
-            Some(at) => self.resolved[route as usize][method as usize][at].get_or_init(resolve).inc(),
-            None => resolve().inc(),
+            Some(at) => Cow::Borrowed(self.resolved[route as usize][method as usize][at].get_or_init(resolve)),
+            None => Cow::Owned(resolve()),
         }
-        self.durations[route as usize].observe(took.as_secs_f64());
     }
 }
 
@@ -181,8 +194,8 @@ mod tests {
             ("/instances", Route::Instances),
             ("/instances/", Route::Unmatched),
             ("/healthz", Route::Healthz),
-            ("/readyz", Route::Readyz),
-            ("/metrics", Route::Metrics),
+            ("/readyz", Route::Unmatched),
+            ("/metrics", Route::Unmatched),
             ("/", Route::Root),
             ("/docs", Route::Docs),
             ("/docs/x.js", Route::Docs),

@@ -1,8 +1,15 @@
 //! The two listeners, and what a connection may cost.
 
-use std::{io, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
 
 use actix_web::{App, HttpServer, dev::Server, middleware::from_fn, web};
+use tokio::net::TcpSocket;
 
 use super::Settings;
 use crate::http::{self, Edge, Health};
@@ -21,32 +28,44 @@ const REQUEST_HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a connection that is being closed may take to do so.
 const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A bound listener, and where it is: port 0 has become a port.
-pub(super) struct Listener {
-    pub(super) address: SocketAddr,
-    pub(super) server: Server,
-}
+/// Connections that the kernel completes before they are accepted; what comes beyond is told to come again.
+const BACKLOG: u32 = 2048;
 
 /// An address that cannot be listened at.
 #[derive(Debug, thiserror::Error)]
-#[error("{key}: cannot listen on {address}: {error}")]
+#[error("cannot listen on {address}: {error}")]
 pub(super) struct ListenError {
-    key: &'static str,
     address: SocketAddr,
     error: io::Error,
 }
 
-/// The listener for callers, bound. `edge` is called once on each worker's own thread.
+/// A listener at `address`; what connects waits until it is served. It belongs on a thread with a runtime.
 ///
 /// # Errors
 ///
 /// When the address cannot be listened at.
+pub(super) fn bind(address: SocketAddr) -> Result<TcpListener, ListenError> {
+    let bound = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        // Connections of the process before may still be closing.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)?.into_std()
+    };
+    bound().map_err(|error| ListenError { address, error })
+}
+
+/// The server for callers. `edge` is called once on each worker's own thread.
+///
+/// # Errors
+///
+/// When the system does not let the listener be used.
 pub(super) fn public(
+    listener: TcpListener,
     settings: &Settings,
     workers: usize,
     edge: impl Fn() -> Rc<Edge> + Clone + Send + 'static,
-) -> Result<Listener, ListenError> {
-    let address = settings.listen;
+) -> io::Result<Server> {
     let server =
         HttpServer::new(move || App::new().app_data(edge()).wrap(from_fn(http::outermost)).configure(http::public))
             .workers(workers)
@@ -57,29 +76,21 @@ pub(super) fn public(
             .client_request_timeout(REQUEST_HEAD_TIMEOUT)
             .client_disconnect_timeout(DISCONNECT_TIMEOUT)
             .disable_signals()
-            .shutdown_timeout(whole_seconds(settings.shutdown_grace))
-            .bind(address)
-            .map_err(|error| ListenError { key: "server.listen", address, error })?;
-    Ok(Listener { address: server.addrs().first().copied().unwrap_or(address), server: server.run() })
+            .shutdown_timeout(whole_seconds(settings.shutdown_grace));
+    Ok(server.listen(listener)?.run())
 }
 
-/// The listener for health checks and scrapes, bound.
+/// The server for health checks and scrapes.
 ///
 /// # Errors
 ///
-/// When the address cannot be listened at.
-pub(super) fn admin(settings: &Settings, health: Arc<Health>) -> Result<Listener, ListenError> {
-    let address = settings.admin_listen;
+/// When the system does not let the listener be used.
+pub(super) fn admin(listener: TcpListener, health: Arc<Health>) -> io::Result<Server> {
     let health = web::Data::from(health);
     let server = HttpServer::new(move || {
         App::new().app_data(health.clone()).wrap(from_fn(http::outermost)).configure(http::admin)
-    })
-    .workers(1)
-    .disable_signals()
-    .shutdown_timeout(1)
-    .bind(address)
-    .map_err(|error| ListenError { key: "server.admin_listen", address, error })?;
-    Ok(Listener { address: server.addrs().first().copied().unwrap_or(address), server: server.run() })
+    });
+    Ok(server.workers(1).disable_signals().shutdown_timeout(1).listen(listener)?.run())
 }
 
 /// The web server counts its grace in whole seconds; a part of one is rounded up.

@@ -20,6 +20,7 @@ use tokio::{
 use crate::{
     audit::Audit,
     broker::Broker,
+    cache::{self, shared::Ring},
     domain::{Clock, Steady},
     identity,
     metrics::Metrics,
@@ -111,6 +112,23 @@ impl Reloadable {
     }
 }
 
+impl Reloadable {
+    /// The keys of the cache that replicas share.
+    pub(super) fn shared_cache(cache: cache::Shared, key_file: PathBuf) -> Self {
+        let mut steady = Steady::new(digest(&key_file));
+        Self::new("shared_cache", move |trigger| {
+            let now = digest(&key_file);
+            match trigger {
+                Trigger::Look if !steady.look(now) => return None,
+                Trigger::Look => {}
+                Trigger::Signal => steady.take(now),
+            }
+            let loaded = Ring::load(&key_file).map_err(|error| Refused(vec![error.to_string()]));
+            Some(loaded.map(|ring| cache.replace_keys(ring)))
+        })
+    }
+}
+
 /// The configuration file, which takes effect with the next start.
 #[derive(Clone)]
 pub(super) struct ConfigurationFile {
@@ -145,7 +163,10 @@ pub(super) fn of_credentials(
 ) -> impl Fn(&Result<Change, CredentialsError>) {
     move |outcome| match outcome {
         Ok(Change::Renewed) => note(&metrics, CREDENTIALS, &Ok(())),
-        Ok(Change::Same) => tracing::debug!(what = CREDENTIALS, "the source has no others"),
+        Ok(Change::Same) => {
+            metrics.looked_for_a_reload(CREDENTIALS, true);
+            tracing::debug!(what = CREDENTIALS, "the source has no others");
+        }
         Err(error) => {
             note(&metrics, CREDENTIALS, &Err(Refused(vec![error.to_string()])));
             if store.current().have_expired(clock.wall()) {

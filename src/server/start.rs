@@ -1,60 +1,30 @@
 //! From what the configuration describes to a gateway that listens.
 //!
-//! Everything that can fail does so here, before the first caller is served.
+//! What can fail is in `parts`; from there on everything is there, and only has to be introduced to each other.
 
-use std::{io, rc::Rc, sync::Arc, thread::available_parallelism, time::Duration};
+use std::{io, iter::once, rc::Rc, sync::Arc, thread::available_parallelism, time::Duration};
 
 use actix_web::rt;
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    time::{MissedTickBehavior, interval},
-};
+use tokio::time::{MissedTickBehavior, interval};
 
 use super::{
     Setup,
-    life::{self, Gateway, Signals},
-    listeners::{self, ListenError},
-    memory,
+    failures::Failure,
+    life::{self, Gateway},
+    listeners, memory,
+    parts::{Files, Parts},
     reload::{self, ConfigurationFile, Reloadable},
+    sharing::Sharing,
 };
 use crate::{
-    audit::{self, Audit},
     broker::{Broker, Rooms, Worker},
     domain::{Clock, Throttle},
     http::{self, Edge, Health, cors::Cors},
-    identity::{Denial, Identity, IdentityError},
-    metrics::Metrics,
-    outbound::{RootsError, TlsRoots},
-    policy::{self, Policies, PolicyErrors},
+    identity::Denial,
+    metrics::{Metrics, Words},
     quota::CallerQuota,
-    telemetry::{self, TelemetryError},
-    tencent::{
-        ApiAction,
-        client::Client,
-        credentials::{CredentialStore, CredentialsError},
-    },
+    tencent::{ApiAction, client::Client, error::CallError},
 };
-
-/// Why the gateway did not start.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum StartError {
-    #[error(transparent)]
-    Telemetry(#[from] TelemetryError),
-    #[error("tencent.ca_file: {0}")]
-    Roots(#[from] RootsError),
-    #[error("tencent.credentials: {0}")]
-    Credentials(#[from] CredentialsError),
-    #[error(transparent)]
-    Identity(#[from] IdentityError),
-    #[error("policy.dir: {0}")]
-    Policies(#[from] PolicyErrors),
-    #[error(transparent)]
-    Audit(#[from] audit::StartError),
-    #[error(transparent)]
-    Listen(#[from] ListenError),
-    #[error("signals cannot be received: {0}")]
-    Signals(#[source] io::Error),
-}
 
 /// How often callers that have been idle are forgotten. What they cost until then is a few dozen bytes each.
 const IDLE_CALLERS_TICK: Duration = Duration::from_secs(60);
@@ -66,37 +36,52 @@ const REFUSALS_LOGGED_PER_SECOND: u32 = 5;
 ///
 /// # Errors
 ///
-/// What keeps it from serving.
-pub(super) async fn start(setup: Setup) -> Result<Gateway, StartError> {
-    telemetry::start(&setup.log)?;
-    if let Err(error) = memory::keep_private() {
+/// Everything that keeps it from serving.
+pub(super) async fn start(setup: Setup) -> Result<Gateway, Vec<Failure>> {
+    let clock = Clock::machine();
+    // Before there is anything to keep, and so before there is a log.
+    let kept_private = memory::keep_private();
+    let parts = Parts::gather(&setup, &clock).await?;
+    if let Err(error) = kept_private {
         tracing::warn!(%error, "a core dump of this process is possible, and would hold keys and URLs");
     }
-    let clock = Clock::machine();
-    let signals = Signals::register().map_err(StartError::Signals)?;
-    // Registered before anything slow: until then a SIGHUP would end the process.
-    let hangup = signal(SignalKind::hangup()).map_err(StartError::Signals)?;
-    let roots = TlsRoots::load(setup.tencent.ca_file.as_deref())?;
-    let (credentials, renewer) = CredentialStore::start(&setup.tencent.credentials, &roots, &clock).await?;
-    let (identity, refresher) = Identity::new(&setup.auth, clock.clone())?;
-    let policies_seen = policy::Fingerprint::of(&setup.policy.dir);
-    let policies = Policies::load(&setup.policy.dir)?;
-    let audit = Audit::start(&setup.audit, clock.clone())?;
+    assemble(setup, parts, clock).map_err(|error| vec![Failure::of_system(error)])
+}
+
+/// Introduces the parts to each other, and sets everything going but the listeners.
+fn assemble(setup: Setup, parts: Parts, clock: Clock) -> io::Result<Gateway> {
+    let Parts { signals, hangup, files, credentials, renewer, public, admin, audit } = parts;
+    let Files { roots, identity, refresher, policies_seen, policies, sharing } = files;
     let tencent = Arc::new(setup.tencent);
     let reasons = Denial::reasons();
-    let actions = ApiAction::ALL.map(ApiAction::as_str);
-    let metrics = Metrics::new(option_env!("GATEWAY_REVISION").unwrap_or("unknown"), &reasons, &actions);
-    let rooms =
-        Rooms { policies, audit: audit.clone(), credentials: Arc::clone(&credentials), metrics: Arc::clone(&metrics) };
+    let outcomes: Vec<_> = once("ok").chain(CallError::kinds_of_calls()).collect();
+    let words = Words {
+        auth_failure_reasons: &reasons,
+        upstream_actions: &ApiAction::ALL.map(ApiAction::as_str),
+        upstream_outcomes: &outcomes,
+    };
+    let metrics = Metrics::new(option_env!("GATEWAY_REVISION").unwrap_or("unknown"), &words);
+    let rooms = Rooms {
+        policies,
+        audit: audit.clone(),
+        credentials: Arc::clone(&credentials),
+        metrics: Arc::clone(&metrics),
+        store: sharing.as_ref().map(|sharing| sharing.store.clone()),
+        shared_cache: sharing.as_ref().and_then(|sharing| Some(sharing.cache.as_ref()?.0.clone())),
+    };
     let (broker, drivers) = Broker::new(&tencent, setup.rate_limit, setup.cache, rooms, clock.clone());
     let caller_quota = Arc::new(CallerQuota::new(setup.per_caller, clock.clone()));
     let health = Arc::new(Health::new(Arc::clone(&broker), Arc::clone(&identity)));
 
-    let reloadables = vec![
+    let mut reloadables = vec![
         Reloadable::policies(setup.policy.dir, policies_seen, Arc::clone(&broker)),
         Reloadable::credentials(Arc::clone(&credentials)),
         Reloadable::audit(audit.clone(), setup.audit.key_file().map(Into::into)),
     ];
+    if let Some(Sharing { keeper, cache, .. }) = sharing {
+        rt::spawn(keeper.run());
+        reloadables.extend(cache.map(|(cache, key_file)| Reloadable::shared_cache(cache, key_file)));
+    }
     let configuration = setup.file.map(ConfigurationFile::new);
 
     let workers = match setup.server.workers {
@@ -125,8 +110,9 @@ pub(super) async fn start(setup: Setup) -> Result<Gateway, StartError> {
             })
         }
     };
-    let public = listeners::public(&setup.server, workers, edge)?;
-    let admin = listeners::admin(&setup.server, Arc::clone(&health))?;
+    let (public_address, admin_address) = (public.local_addr()?, admin.local_addr()?);
+    let public = listeners::public(public, &setup.server, workers, edge)?;
+    let admin = listeners::admin(admin, Arc::clone(&health))?;
 
     for driver in drivers {
         rt::spawn(driver.run());
@@ -136,11 +122,10 @@ pub(super) async fn start(setup: Setup) -> Result<Gateway, StartError> {
     rt::spawn(reload::run(reloadables, configuration, hangup, metrics));
     rt::spawn(forget_idle_callers(caller_quota));
     rt::spawn(life::say_audit_head(audit.clone()));
-    let (public_address, admin_address) = (public.address, admin.address);
     tracing::info!(%public_address, %admin_address, workers, version = env!("CARGO_PKG_VERSION"), "listening");
     Ok(Gateway {
-        public: public.server,
-        admin: admin.server,
+        public,
+        admin,
         health,
         audit,
         signals,

@@ -29,6 +29,7 @@ pub use role::{InvalidRoleArn, RoleArn};
 pub use store::{Change, CredentialStore, Refresher};
 
 use super::endpoint::Endpoint;
+use file::WatchedFile;
 
 /// What `[tencent.credentials]` says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,6 +79,17 @@ impl Default for Settings {
             metadata: Endpoint::metadata(),
             sts: Endpoint::sts(),
         }
+    }
+}
+
+/// Whether the file that the settings name, where they name one, holds credentials. Blocks on the disk.
+///
+/// # Errors
+/// What is wrong with the file.
+pub fn check_file(settings: &Settings) -> Result<(), CredentialsError> {
+    match &settings.source {
+        Source::File(path) | Source::Auto { file: Some(path) } => WatchedFile::open(path).map(drop),
+        Source::Auto { file: None } | Source::Env | Source::CvmRole | Source::TkeOidc => Ok(()),
     }
 }
 

@@ -112,6 +112,18 @@ pub enum CallError {
 }
 
 impl Class {
+    /// All of them.
+    const ALL: [Self; 8] = [
+        Self::InvalidRequest,
+        Self::InstanceNotFound,
+        Self::BackupNotFound,
+        Self::UnsupportedByInstance,
+        Self::BackupNotReady,
+        Self::RateLimited,
+        Self::Denied,
+        Self::Failed,
+    ];
+
     fn as_str(self) -> &'static str {
         match self {
             Self::InvalidRequest => "invalid_request",
@@ -180,6 +192,12 @@ impl CallError {
             Self::CredentialsExpired => "credentials_expired",
             Self::CircuitOpen(_) => "circuit_open",
         }
+    }
+
+    /// Every word of [`Self::kind`] for a call that was made.
+    pub fn kinds_of_calls() -> impl Iterator<Item = &'static str> {
+        let not_refused = ["status", "connect", "dropped", "timeout", "malformed"];
+        Class::ALL.into_iter().map(Class::as_str).chain(not_refused)
     }
 
     /// Whether the upstream was not there, as against an answer that somebody will not like.

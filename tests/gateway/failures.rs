@@ -161,11 +161,13 @@ fn keys_that_were_never_loaded_are_a_503_and_come_without_a_restart() {
 
     let before = gateway.get(&urls_path(known::SEED_BACKUP), &headers);
     let ready_before = gateway.ask(gateway.admin, "GET", "/readyz", &[]);
+    let scrape_before = gateway.ask(gateway.admin, "GET", "/metrics", &[]).text();
     sandbox.control().clear_faults();
 
     before.assert_problem(503, "unavailable");
     assert!(before.header("retry-after").is_some());
     assert_eq!(ready_before.status, 503);
+    assert!(scrape_before.contains("\ngateway_ready 0\n"), "{scrape_before}");
     crate::harness::eventually("the keys are loaded", || {
         gateway.get(&urls_path(known::SEED_BACKUP), &headers).status == 200
     });

@@ -121,30 +121,108 @@ fn a_second_signal_ends_it_at_once() {
 }
 
 #[test]
-fn a_taken_port_is_named_and_nothing_starts() {
+fn everything_that_keeps_it_from_serving_is_told_at_once_a_line_each() {
     let sandbox = Sandbox::start(Options::default()).unwrap();
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = taken.local_addr().unwrap().to_string();
+    let (public, admin) = (TcpListener::bind("127.0.0.1:0").unwrap(), TcpListener::bind("127.0.0.1:0").unwrap());
+    let addresses = [public, admin].map(|taken| (taken.local_addr().unwrap().to_string(), taken));
+    let policies = tempfile::tempdir().unwrap();
+    for name in ["one", "two"] {
+        std::fs::write(policies.path().join(format!("{name}.cedar")), "permit (principal, action);").unwrap();
+    }
+    let variables = [
+        ("GATEWAY_SERVER__LISTEN", addresses[0].0.as_str()),
+        ("GATEWAY_SERVER__ADMIN_LISTEN", &addresses[1].0),
+        ("TENCENTCLOUD_SECRET_KEY", ""),
+        ("GATEWAY_TENCENT__CA_FILE", "/nonexistent/ca.pem"),
+        ("GATEWAY_AUTH__REVOKED_FILE", "/nonexistent/revoked"),
+        ("GATEWAY_POLICY__DIR", policies.path().to_str().unwrap()),
+        ("GATEWAY_AUDIT__SINK", "file"),
+        ("GATEWAY_AUDIT__FILE", "/nonexistent/audit"),
+        ("GATEWAY_AUDIT__KEY_FILE", "/nonexistent/key"),
+    ];
 
-    let output = run(&sandbox, &["serve"], &[("GATEWAY_SERVER__LISTEN", &address)]);
+    let started = run(&sandbox, &["serve"], &variables);
+    let checked = run(&sandbox, &["check-config"], &variables);
 
-    assert_eq!(output.status.code(), Some(2));
-    let text = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(text.contains("server.listen") && text.contains(&address), "{text}");
+    let told = String::from_utf8(started.stderr).unwrap();
+    let in_the_log = told.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let in_the_log: Vec<_> = in_the_log.map(|event| event["key"].as_str().unwrap().to_owned()).collect();
+    let plain: Vec<_> = told.lines().filter_map(|line| line.strip_prefix("redis-backup-gateway: ")).collect();
+    let plain: Vec<_> = plain.iter().map(|line| line.split_once(": ").unwrap().0).collect();
+    let expected = [
+        "tencent.ca_file",
+        "tencent.credentials",
+        "auth.revoked_file",
+        "policy.dir",
+        "policy.dir",
+        "server.listen",
+        "server.admin_listen",
+        "audit.key_file",
+        "audit.file",
+    ];
+    assert_eq!((started.status.code(), &*plain), (Some(2), &expected[..]), "{told}");
+    assert_eq!(in_the_log, expected, "{told}");
+    assert!(addresses.iter().all(|(address, _)| told.contains(address)), "{told}");
+    // The same of the files alone: ports and variables are those of the machine that it will run on.
+    let listed = String::from_utf8(checked.stderr).unwrap();
+    assert_eq!(checked.status.code(), Some(1), "{listed}");
+    for (key, lines) in expected.iter().map(|key| (key, expected.iter().filter(|other| *other == key).count())) {
+        let is_of_a_file = !key.starts_with("server") && *key != "tencent.credentials";
+        let listed_lines = listed.lines().filter(|line| line.trim_start().starts_with(&format!("{key} "))).count();
+        assert_eq!(listed_lines, if is_of_a_file { lines } else { 0 }, "{key}: {listed}");
+    }
 }
 
 #[test]
-fn missing_credentials_and_unreadable_policies_are_failures_to_start() {
+fn missing_credentials_are_named_with_their_variable() {
     let sandbox = Sandbox::start(Options::default()).unwrap();
 
-    let no_key = run(&sandbox, &["serve"], &[("TENCENTCLOUD_SECRET_KEY", "")]);
-    let no_policies = run(&sandbox, &["serve"], &[("GATEWAY_POLICY__DIR", "/nonexistent")]);
+    let output = run(&sandbox, &["serve"], &[("TENCENTCLOUD_SECRET_KEY", "")]);
 
-    for (output, named) in [(no_key, "TENCENTCLOUD_SECRET_KEY"), (no_policies, "/nonexistent")] {
-        assert_eq!(output.status.code(), Some(2));
-        let text = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(text.contains(named), "{text}");
-    }
+    assert_eq!(output.status.code(), Some(2));
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(text.contains("TENCENTCLOUD_SECRET_KEY"), "{text}");
+}
+
+#[test]
+fn unfit_files_of_every_issuer_are_told_and_one_whose_root_is_missing_calls_nobody() {
+    let sandbox = Sandbox::start(Options::default()).unwrap();
+    let configuration = format!(
+        r#"{}
+[[auth.issuers]]
+name = "second"
+prefix = "second:"
+issuer = "https://second.example"
+audiences = ["redis-backup-gateway"]
+algorithms = ["HS256"]
+hs256_secret_file = "/nonexistent/secret"
+
+[[auth.issuers]]
+name = "third"
+prefix = "third:"
+issuer = "https://third.example"
+audiences = ["redis-backup-gateway"]
+algorithms = ["RS256"]
+ca_file = "/nonexistent/ca.pem"
+"#,
+        configuration(&sandbox)
+    );
+    let sts = sandbox.sts_url();
+    let variables = [
+        ("GATEWAY_TENCENT__CA_FILE", "/nonexistent/ca.pem"),
+        ("GATEWAY_TENCENT__CREDENTIALS__STS_ENDPOINT", sts.as_str()),
+        ("GATEWAY_TENCENT__CREDENTIALS__ASSUME_ROLE_ARN", "qcs::cam::uin/100000000001:roleName/of-nobody"),
+    ];
+
+    let output = run_with(&configuration, &["serve"], &variables);
+
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    let plain: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("redis-backup-gateway: ")).collect();
+    assert_eq!(output.status.code(), Some(2), "{text}");
+    assert_eq!(plain.len(), 3, "{text}");
+    assert!(plain[0].starts_with("tencent.ca_file: "), "{text}");
+    assert!(plain[1].starts_with("auth.issuers: hs256_secret_file of issuer second"), "{text}");
+    assert!(plain[2].starts_with("auth.issuers: ca_file of issuer third"), "{text}");
 }
 
 #[test]
@@ -222,9 +300,13 @@ fn the_audit_must_be_writable_or_no_url_leaves() {
 
 /// A command of the program with the configuration of a gateway in front of `sandbox`.
 pub fn run(sandbox: &Sandbox, arguments: &[&str], variables: &[(&str, &str)]) -> std::process::Output {
+    run_with(&configuration(sandbox), arguments, variables)
+}
+
+fn run_with(configuration: &str, arguments: &[&str], variables: &[(&str, &str)]) -> std::process::Output {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("gateway.toml");
-    std::fs::write(&file, configuration(sandbox)).unwrap();
+    std::fs::write(&file, configuration).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_redis-backup-gateway"));
     command.args(arguments).arg("--config").arg(&file).env_clear();
     command.envs(Gateway::credentials()).envs(variables.iter().copied());

@@ -2,7 +2,9 @@
 
 use std::{fs, path::Path, time::Duration};
 
-use crate::harness::{Stage, eventually, load_while};
+use sandbox::{Options, Sandbox};
+
+use crate::harness::{Gateway, Stage, ask, configuration, eventually, load_while};
 
 /// Lets the group dba do everything, and nobody else anything.
 const PERMIT: &str = "@id(\"dba\") permit (principal in Group::\"dba\", action, resource);\n";
@@ -64,6 +66,33 @@ fn a_policy_with_a_mistake_is_told_with_its_place_and_the_old_one_stays() {
     let metrics = stage.gateway.ask(stage.gateway.admin, "GET", "/metrics", &[]).text();
     assert!(metrics.contains("gateway_reloads_total{result=\"error\",what=\"policies\"} 1\n"), "{metrics}");
     assert!(metrics.contains("gateway_reloads_total{result=\"ok\",what=\"policies\"} 0\n"), "{metrics}");
+    assert!(metrics.contains("gateway_last_reload_successful{what=\"policies\"} 0\n"), "{metrics}");
+}
+
+#[test]
+fn a_file_of_keys_with_a_mistake_is_told_until_it_is_mended() {
+    let sandbox = Sandbox::start(Options::default()).unwrap();
+    let keys = tempfile::NamedTempFile::new().unwrap();
+    let good = ask(sandbox.issuer_url().trim_start_matches("http://").parse().unwrap(), "GET", "/jwks", &[]).text();
+    fs::write(keys.path(), &good).unwrap();
+    let second = format!(
+        "[[auth.issuers]]\nname = \"cluster\"\nprefix = \"k8s:\"\nissuer = \"https://cluster.example\"\n\
+         audiences = [\"a\"]\nalgorithms = [\"RS256\"]\njwks_file = \"{}\"\n\n[policy]",
+        keys.path().display()
+    );
+    let gateway = Gateway::configured(&configuration(&sandbox).replace("[policy]", &second), "");
+    let is_told = |value: u8| {
+        let scrape = gateway.ask(gateway.admin, "GET", "/metrics", &[]).text();
+        scrape.contains(&format!("gateway_last_reload_successful{{what=\"key_files\"}} {value}\n"))
+    };
+    eventually("the keys are in force", || is_told(1));
+
+    fs::write(keys.path(), "{").unwrap();
+    eventually("the mistake is told", || is_told(0));
+    fs::write(keys.path(), &good).unwrap();
+
+    // The same keys as before are no news, and the mistake is mended all the same.
+    eventually("the keys are in force", || is_told(1));
 }
 
 #[test]

@@ -44,7 +44,7 @@ impl Output {
     /// When it cannot be opened, another process writes it, or it ends with something else than records.
     pub(super) fn open(path: &Path, keys: &Keys) -> Result<(Self, Tail), OpenError> {
         let io = |error| OpenError::Io { path: path.to_owned(), error };
-        let file = OpenOptions::new().read(true).append(true).create(true).mode(MODE).open(path).map_err(io)?;
+        let file = open_file(path)?;
         if !file.metadata().map_err(io)?.is_file() {
             return Ok((Self { file, path: Some(path.to_owned()), length: None }, Tail::default()));
         }
@@ -59,6 +59,15 @@ impl Output {
         let tail = Tail::read(&file, length, keys).map_err(io)?;
         let tail = tail.ok_or_else(|| OpenError::Foreign { path: path.to_owned() })?;
         Ok((Self { file, path: Some(path.to_owned()), length: Some(length) }, tail))
+    }
+
+    /// Whether there is a file, or one can be made.
+    ///
+    /// # Errors
+    ///
+    /// When the system says no.
+    pub(super) fn can_be_opened(path: &Path) -> Result<(), OpenError> {
+        open_file(path).map(drop)
     }
 
     /// Opens whatever has this sink's name by now; `None` where that is this file, or there is no name.
@@ -122,4 +131,9 @@ impl Output {
             tracing::warn!(%error, "the audit file was not brought to the disk");
         }
     }
+}
+
+fn open_file(path: &Path) -> Result<File, OpenError> {
+    let opened = OpenOptions::new().read(true).append(true).create(true).mode(MODE).open(path);
+    opened.map_err(|error| OpenError::Io { path: path.to_owned(), error })
 }

@@ -85,7 +85,7 @@ impl Origin {
 
     /// Whether the keys lie on this machine's disk.
     pub(super) fn is_file(&self) -> bool {
-        matches!(self.source, KeySource::File(_) | KeySource::Secret(_))
+        self.source.is_file()
     }
 
     /// Reads the keys within [`TIMEOUT`]. `client` trusts the built-in authorities alone.

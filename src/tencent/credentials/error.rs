@@ -96,7 +96,7 @@ pub enum MetadataProblem {
 impl CredentialsError {
     /// Whether the same attempt may succeed a little later. What is wrong with a file or a variable stays wrong until
     /// somebody mends it.
-    pub(super) fn may_pass(&self) -> bool {
+    pub fn may_pass(&self) -> bool {
         matches!(self, Self::Metadata { .. } | Self::IdentityToken { .. } | Self::Sts { .. })
     }
 }

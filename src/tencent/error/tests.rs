@@ -194,3 +194,21 @@ proptest! {
         prop_assert!(!error.to_string().chars().any(char::is_control));
     }
 }
+
+#[test]
+fn the_kind_of_every_call_that_was_made_is_listed_once() {
+    let refusals = CODES.iter().map(|(code, ..)| CallError::refused(code, "", "r").kind());
+    let others = [
+        CallError::Status(500),
+        CallError::Connect(Unreachable::NoAddress),
+        CallError::Dropped,
+        CallError::Timeout,
+        CallError::Malformed(Defect::NoFiles),
+    ];
+
+    let met: std::collections::BTreeSet<_> = refusals.chain(others.iter().map(CallError::kind)).collect();
+    let mut listed: Vec<_> = CallError::kinds_of_calls().collect();
+    listed.sort_unstable();
+
+    assert_eq!(listed, met.into_iter().collect::<Vec<_>>());
+}
