@@ -45,7 +45,7 @@ use crate::{
     domain::{Action, BackupId, Caller, Clock, InstanceId, Network, Region, RequestId},
     metrics::Metrics,
     policy::{Policies, Principal},
-    quota::{Driver, Limits, Line},
+    quota::{Driver, Fleet, Limits, Line},
     store::Store,
     tencent::{
         self, ApiAction,
@@ -89,6 +89,8 @@ pub struct Rooms {
     pub metrics: Arc<Metrics>,
     /// What replicas share, where they do.
     pub store: Option<Store>,
+    /// Those who share the quota there, where they do.
+    pub fleet: Option<Fleet>,
     /// The cache that they share there, where they do.
     pub shared_cache: Option<Shared>,
 }
@@ -173,8 +175,9 @@ impl Broker {
         rooms: Rooms,
         clock: Clock,
     ) -> (Arc<Self>, Vec<Driver>) {
-        let Rooms { policies, audit, credentials, metrics, store, shared_cache } = rooms;
-        let (upstreams, drivers) = upstreams::Upstreams::new(&settings.endpoints, &settings.regions, limits, &clock);
+        let Rooms { policies, audit, credentials, metrics, store, fleet, shared_cache } = rooms;
+        let (upstreams, drivers) =
+            upstreams::Upstreams::new(&settings.endpoints, &settings.regions, limits, fleet.as_ref(), &clock);
         let broker = Self {
             policies: ArcSwap::from_pointee(decisions::InForce::new(policies)),
             regions: regions::Regions::new(&settings.regions, rules.list_ttl),

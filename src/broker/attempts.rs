@@ -1,6 +1,11 @@
 //! One fetch, attempt by attempt: a token, a call, and again where that is safe and somebody still waits.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    future::poll_fn,
+    pin::pin,
+    task::Poll,
+    time::{Duration, SystemTime},
+};
 
 use tokio::time::sleep;
 
@@ -8,7 +13,7 @@ use super::upstreams::Upstream;
 use crate::{
     domain::Clock,
     metrics::Metrics,
-    quota::{Abandoned, Fetch, Grant},
+    quota::{Abandoned, Fetch, Grant, Leash},
     tencent::{
         ApiAction,
         client::Progress,
@@ -54,7 +59,14 @@ impl Course<'_> {
         loop {
             let mut grant = fetch.granted().await?;
             let used = self.credentials.current();
-            let outcome = self.attempt(&mut grant, &used, &call).await;
+            let leash = grant.leash();
+            let Some(outcome) = self.on_leash(&leash, self.attempt(&mut grant, &used, &call)).await else {
+                // Nothing was sent, so that this was no attempt.
+                tracing::debug!(action = self.action.as_str(), "the call's token was taken back");
+                drop(grant);
+                fetch.requeue(self.clock.monotonic())?;
+                continue;
+            };
             let now = self.clock.monotonic();
             let error = match outcome {
                 Ok(value) => {
@@ -104,6 +116,16 @@ impl Course<'_> {
         self.metrics.upstream_request(self.action.as_str(), kind, (now - began).as_secs_f64());
         self.upstream.learn(&pass, outcome.as_ref().err(), now);
         outcome
+    }
+
+    /// Goes on with an attempt while its call may leave, or has left; `None` where it may not any more. A call that opens
+    /// its connection for long may lose the right to leave meanwhile, so that this is asked before every step.
+    async fn on_leash<T>(&self, leash: &Leash, attempt: impl Future<Output = T>) -> Option<T> {
+        let mut attempt = pin!(attempt);
+        poll_fn(|context| {
+            if leash.holds(self.clock.monotonic()) { attempt.as_mut().poll(context).map(Some) } else { Poll::Ready(None) }
+        })
+        .await
     }
 
     /// One line an attempt that failed. A refusal of our own credentials is for the operator to mend.

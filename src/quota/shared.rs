@@ -4,6 +4,7 @@
 //! Without the store a replica has a share of the quota, once its lease has surely lapsed. So it never depends on a
 //! replica's clock showing the right time, and never on a message arriving.
 
+pub mod fleet;
 pub mod ledger;
 pub mod membership;
 pub mod protocol;

@@ -8,7 +8,7 @@ use tokio::{
     time::{MissedTickBehavior, interval, sleep, timeout},
 };
 
-use crate::{audit::Audit, http::Health};
+use crate::{audit::Audit, http::Health, quota::Fleet};
 
 /// How often the head of the audit's chain goes to the log.
 const AUDIT_HEAD_TICK: Duration = Duration::from_secs(60 * 60);
@@ -26,6 +26,8 @@ pub(super) struct Gateway {
     pub(super) admin: Server,
     pub(super) health: Arc<Health>,
     pub(super) audit: Audit,
+    /// Those who share the quota, where they do.
+    pub(super) fleet: Option<Fleet>,
     pub(super) signals: Signals,
     pub(super) drain_delay: Duration,
     pub(super) shutdown_grace: Duration,
@@ -40,7 +42,7 @@ pub(super) struct Signals {
 impl Gateway {
     /// Serves, drains and ends: not ready at once, accepting for `drain_delay` more, then only what is in flight.
     pub(super) async fn live(self) -> ExitCode {
-        let Self { public, admin, health, audit, mut signals, drain_delay, shutdown_grace } = self;
+        let Self { public, admin, health, audit, fleet, mut signals, drain_delay, shutdown_grace } = self;
         let (public_handle, admin_handle) = (public.handle(), admin.handle());
         let public = rt::spawn(public);
         let admin = rt::spawn(admin);
@@ -58,6 +60,9 @@ impl Gateway {
             // A worker that was stopped drops its requests a moment later, and what was cut is on the record all the same.
             if !audit.desks_are_gone(WORKERS_END).await {
                 tracing::error!("a worker did not end; records of requests that were cut may be missing");
+            }
+            if let Some(fleet) = fleet {
+                fleet.leave().await;
             }
             audit.close().await;
             log_head(&audit);

@@ -13,6 +13,7 @@ use crate::{
         shared::{Ring, RingError},
     },
     domain::Clock,
+    quota::{Agreement, Fleet, Heart},
     store::{Keeper, SetupError, Store},
 };
 
@@ -20,6 +21,9 @@ use crate::{
 pub(super) struct Sharing {
     pub(super) store: Store,
     pub(super) keeper: Keeper,
+    /// Those who share the quota, and the sign of life that this process gives them.
+    pub(super) fleet: Fleet,
+    pub(super) heart: Heart,
     /// The cache, with the file of the keys that its values are sealed with.
     pub(super) cache: Option<(Shared, PathBuf)>,
 }
@@ -38,8 +42,16 @@ impl Sharing {
         // Another restriction of downloads makes other URLs.
         let scope = [setup.tencent.account.as_bytes(), &setup.tencent.download_digest()];
         let process = broker::random_id();
+        let agreement = Agreement {
+            tokens: setup.rate_limit.requests_per_second,
+            guard: setup.rate_limit.guard,
+            replicas: store.settings().replicas,
+            timeout: store.settings().timeout,
+        };
+        let (fleet, heart) =
+            Fleet::new(store.clone(), agreement, &setup.tencent.account, process.as_str(), clock.clone());
         let cache = ring?.map(|ring| Shared::new(store.clone(), ring, &scope, process.as_str()));
-        Some(Self { store, keeper, cache: cache.zip(key_file) })
+        Some(Self { store, keeper, fleet, heart, cache: cache.zip(key_file) })
     }
 
     /// Tries to reach the store, and says what an operator should know of it.

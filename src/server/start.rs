@@ -67,6 +67,7 @@ fn assemble(setup: Setup, parts: Parts, clock: Clock) -> io::Result<Gateway> {
         credentials: Arc::clone(&credentials),
         metrics: Arc::clone(&metrics),
         store: sharing.as_ref().map(|sharing| sharing.store.clone()),
+        fleet: sharing.as_ref().map(|sharing| sharing.fleet.clone()),
         shared_cache: sharing.as_ref().and_then(|sharing| Some(sharing.cache.as_ref()?.0.clone())),
     };
     let (broker, drivers) = Broker::new(&tencent, setup.rate_limit, setup.cache, rooms, clock.clone());
@@ -78,8 +79,10 @@ fn assemble(setup: Setup, parts: Parts, clock: Clock) -> io::Result<Gateway> {
         Reloadable::credentials(Arc::clone(&credentials)),
         Reloadable::audit(audit.clone(), setup.audit.key_file().map(Into::into)),
     ];
-    if let Some(Sharing { keeper, cache, .. }) = sharing {
+    let fleet = sharing.as_ref().map(|sharing| sharing.fleet.clone());
+    if let Some(Sharing { keeper, heart, cache, .. }) = sharing {
         rt::spawn(keeper.run());
+        rt::spawn(heart.beat());
         reloadables.extend(cache.map(|(cache, key_file)| Reloadable::shared_cache(cache, key_file)));
     }
     let configuration = setup.file.map(ConfigurationFile::new);
@@ -128,6 +131,7 @@ fn assemble(setup: Setup, parts: Parts, clock: Clock) -> io::Result<Gateway> {
         admin,
         health,
         audit,
+        fleet,
         signals,
         drain_delay: setup.server.drain_delay,
         shutdown_grace: setup.server.shutdown_grace,

@@ -154,6 +154,14 @@ impl Membership {
         Trip::Renew(purpose)
     }
 
+    /// Leaves for good at `now`: nothing is granted any more. What the farewell begins with, where anybody would miss it.
+    pub fn leave_fleet(&mut self, now: Instant) -> Option<Envelope> {
+        let is_member = self.lease.phase(now) == Phase::Member;
+        let term = self.lease.term + 1;
+        self.lease = Lease { until: None, share_from: None, resumes_at: now, term };
+        self.envelope(now).filter(|_| is_member)
+    }
+
     /// What a request for the server that is known begins with, when it is sent at `now`; `None` where none is.
     pub fn envelope(&self, now: Instant) -> Option<Envelope> {
         let server = self.server.as_ref()?;
