@@ -15,6 +15,7 @@ mod open_record;
 mod pages;
 mod permission;
 mod regions;
+mod rooms;
 mod sharing;
 mod upstreams;
 mod urls;
@@ -35,17 +36,18 @@ pub use files::FileAnswer;
 pub use instances::{InstanceList, InstancesAsk, ListedInstance};
 pub use open_record::OpenRecord;
 pub use pages::Slice;
+pub use rooms::Rooms;
 pub use urls::{Source, UrlsAnswer, Why};
 
 use permission::Wish;
 
 use crate::{
     audit::{Audit, AuditError, CacheUse, Decision, Desk, Fingerprints, Record},
-    cache::{Local, Negative, Rules, Shared},
+    cache::{Local, Negative, Rules},
     domain::{Action, BackupId, Caller, Clock, InstanceId, Network, Region, RequestId},
     metrics::Metrics,
     policy::{Policies, Principal},
-    quota::{Driver, Fleet, Limits, Line},
+    quota::{Driver, Limits, Line},
     store::Store,
     tencent::{
         self, ApiAction,
@@ -75,24 +77,6 @@ pub struct Broker {
     rules: Rules,
     max_retries: u32,
     clock: Clock,
-}
-
-/// What the broker introduces to each other and to the upstream.
-pub struct Rooms {
-    /// What the policies say at first.
-    pub policies: Policies,
-    /// Where records go.
-    pub audit: Audit,
-    /// What calls are signed with.
-    pub credentials: Arc<CredentialStore>,
-    /// What is counted.
-    pub metrics: Arc<Metrics>,
-    /// What replicas share, where they do.
-    pub store: Option<Store>,
-    /// Those who share the quota there, where they do.
-    pub fleet: Option<Fleet>,
-    /// The cache that they share there, where they do.
-    pub shared_cache: Option<Shared>,
 }
 
 /// One worker's way to the upstream and to the audit, beside what it shares with the others. Neither can change threads.

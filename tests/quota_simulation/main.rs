@@ -2,6 +2,7 @@
 //!
 //! A failure names its seed; the same seed gives the same run.
 
+mod agreement;
 mod alternatives;
 mod chance;
 mod fleet;

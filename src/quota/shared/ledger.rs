@@ -3,10 +3,14 @@
 //! Pure: time is an argument, and nothing is sent or waited for. A token may leave while its lease stands; its return is
 //! told to the store once it is known, and until then as often as it takes.
 
+mod forecast;
+
 use std::{
     collections::{BTreeMap, VecDeque},
     time::{Duration, Instant},
 };
+
+use forecast::Forecast;
 
 use super::{
     Agreement, HEARTBEAT, SECOND,
@@ -14,9 +18,6 @@ use super::{
     protocol::{Books, Granted, Outcome, Reply, Settled, Take},
 };
 use crate::quota::window::{self, Pace, Window};
-
-/// The longest distance between two grants that is believed when the next are foreseen.
-const LONGEST_GAP: Duration = Duration::from_secs(5);
 
 /// The right to make one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,9 +50,7 @@ pub struct Ledger {
     next_number: u64,
     asked: Option<Asked>,
     ask_again_at: Instant,
-    /// When the last token may be used that was granted, and how far apart grants are while others want some, too.
-    last_due: Instant,
-    gap: Duration,
+    forecast: Forecast,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -112,8 +111,7 @@ impl Ledger {
             next_number: 0,
             asked: None,
             ask_again_at: now,
-            last_due: now,
-            gap: SECOND / agreement.tokens.max(1),
+            forecast: Forecast::new(SECOND / agreement.tokens.max(1), now),
         }
     }
 
@@ -233,9 +231,7 @@ impl Ledger {
                 if let Some(reserved) = self.reserved.get(grants_before) {
                     return reserved.due.saturating_duration_since(now);
                 }
-                let beyond = (grants_before - self.reserved.len()) as u32;
-                let next = if self.last_due > now { self.last_due + self.gap } else { now };
-                next.max(self.ask_again_at) + self.gap * beyond
+                self.forecast.due(grants_before - self.reserved.len(), self.ask_again_at, now)
             }
             Phase::Quiet => {
                 let resumes_at = self.lease.share_from.unwrap_or(self.lease.resumes_at);
@@ -286,7 +282,8 @@ impl Ledger {
         // The clock there showed this time at some moment before now, so that nothing is used too early.
         let here = |micros: u64| now + Duration::from_micros(micros.saturating_sub(reply.now));
         self.ask_again_at = here(granted.ask_again_at);
-        self.foresee(&asked.take, granted, here(granted.used_from.last().copied().unwrap_or(0)), now);
+        let last_due = here(granted.used_from.last().copied().unwrap_or_default());
+        self.forecast.learn(asked.take.want as usize, granted.used_from.len(), last_due, now);
         for (number, &used_from) in (asked.take.first..).zip(&granted.used_from) {
             let Asked { leave_by, term, .. } = asked;
             self.reserved.push_back(Reserved { number, due: here(used_from), leave_by, term });
@@ -383,20 +380,5 @@ impl Ledger {
             }
             fresh
         });
-    }
-
-    /// Learns how far apart grants are while there are not enough.
-    fn foresee(&mut self, take: &Take, granted: &Granted, last_due: Instant, now: Instant) {
-        let interval = SECOND / self.agreement.tokens.max(1);
-        let count = granted.used_from.len();
-        if count == take.want as usize && last_due <= now {
-            self.gap = interval;
-        } else if count > 0 && self.last_due + LONGEST_GAP > now {
-            let apart = last_due.saturating_duration_since(self.last_due) / count as u32;
-            self.gap = (self.gap * 3 + apart.clamp(interval, LONGEST_GAP)) / 4;
-        }
-        if count > 0 {
-            self.last_due = last_due;
-        }
     }
 }

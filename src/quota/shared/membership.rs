@@ -54,6 +54,10 @@ pub struct Membership {
     server: Option<Server>,
     /// When the last request was sent that may have given a lease, and the server that it was for.
     renewal: Option<(String, Instant)>,
+    /// Counts the times that the membership was given up, and what it was at that request: an answer to an earlier one
+    /// does not bring it back.
+    endings: u64,
+    endings_at_renewal: u64,
     /// From then on whatever this replica sent has arrived and counts no more.
     clear_at: Instant,
     missing: u32,
@@ -118,6 +122,8 @@ impl Membership {
             lease,
             server: None,
             renewal: None,
+            endings: 0,
+            endings_at_renewal: 0,
             clear_at: now,
             missing: 0,
             known: 1,
@@ -150,6 +156,7 @@ impl Membership {
         };
         let run = self.server.as_ref().map(|server| server.run.clone()).unwrap_or_default();
         self.renewal = Some((run, now));
+        self.endings_at_renewal = self.endings;
         self.lease.share_from = Some(now + self.agreement.quiet());
         Trip::Renew(purpose)
     }
@@ -182,6 +189,7 @@ impl Membership {
     /// The reply to a sign of life, or to a look-up, that was sent at `sent_at`.
     pub fn heard(&mut self, reply: &Reply<Renewed>, sent_at: Instant, now: Instant) {
         let missing = match &reply.outcome {
+            Outcome::Done(_) if self.endings != self.endings_at_renewal => return,
             Outcome::Done(renewed) => {
                 self.known = renewed.known;
                 self.lease.until = Some(sent_at + self.agreement.lease());
@@ -274,6 +282,7 @@ impl Membership {
             join_at = join_at.max(*sent_at + self.agreement.quiet());
         }
         self.standing = Standing::Draining { join_at };
+        self.endings += 1;
         let term = self.lease.term + 1;
         self.lease = Lease { until: None, share_from: None, resumes_at: join_at, term };
     }
