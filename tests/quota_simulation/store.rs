@@ -253,13 +253,11 @@ impl Store {
 
     /// `prelude.lua`.
     fn enter<T>(&mut self, run: &str, now: u64, envelope: &Envelope) -> Result<Visit, Outcome<T>> {
-        if envelope.run.is_empty() {
-            self.members.entry(envelope.replica.clone()).or_insert(now as f64);
-        }
-        if envelope.run != run {
+        let looks_up = envelope.run.is_empty();
+        if !looks_up && envelope.run != run {
             return Err(Outcome::Moved);
         }
-        if now > envelope.void_after {
+        if !looks_up && now > envelope.void_after {
             return Err(Outcome::Late);
         }
         let now = now as f64;
@@ -270,6 +268,11 @@ impl Store {
         });
         fleet.last = fleet.last.max(now);
         self.members.retain(|_, lease_until| *lease_until > now - LATELY);
+        if looks_up {
+            self.members.entry(envelope.replica.clone()).or_insert(now);
+            self.fleet = Some(fleet);
+            return Err(Outcome::Moved);
+        }
         let lease_until = self.members.get(&envelope.replica).copied().unwrap_or(0.0);
         let Fleet { began, vouched, held, held_until, .. } = fleet;
         let visit = Visit { now, run: run.to_owned(), began, vouched, held, held_until, lease_until };

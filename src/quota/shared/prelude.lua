@@ -28,17 +28,14 @@ local function text(number)
   return string.format('%.0f', number)
 end
 
--- Whoever asks for nothing but the time is about to join, or draws on its share: it is known from now on.
-if ARGV[1] == '' then
-  redis.call('ZADD', KEYS[2], 'NX', now, ARGV[3])
-  redis.call('PEXPIRE', KEYS[2], KEEP_FLEET)
-end
-if ARGV[1] ~= run then
+-- A look-up is for whichever server there is, at any time; it tells no more than both.
+local looks_up = ARGV[1] == ''
+if not looks_up and ARGV[1] ~= run then
   return {'moved', text(now), run}
 end
 -- A request that waited in a queue of the network or of a stopped server must not be carried out after its sender has
 -- given it up.
-if now > tonumber(ARGV[2]) then
+if not looks_up and now > tonumber(ARGV[2]) then
   return {'late', text(now), run}
 end
 
@@ -60,6 +57,18 @@ if fleet[1] ~= run or now < last - STEP then
 end
 redis.call('HSET', KEYS[1], 'last', math.max(now, last))
 redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now - LATELY)
+
+local function keep_fleet()
+  redis.call('PEXPIRE', KEYS[1], KEEP_FLEET)
+  redis.call('PEXPIRE', KEYS[2], KEEP_FLEET)
+end
+
+-- Whoever looks up is about to join, or draws on its share: it is known from now on.
+if looks_up then
+  redis.call('ZADD', KEYS[2], 'NX', now, replica)
+  keep_fleet()
+  return {'moved', text(now), run}
+end
 
 local lease_until = tonumber(redis.call('ZSCORE', KEYS[2], replica) or 0)
 
@@ -91,11 +100,6 @@ local function room()
     return tokens
   end
   return math.floor(tokens / replicas) * (replicas - gone)
-end
-
-local function keep_fleet()
-  redis.call('PEXPIRE', KEYS[1], KEEP_FLEET)
-  redis.call('PEXPIRE', KEYS[2], KEEP_FLEET)
 end
 
 -- Opens the books of the bucket whose keys begin at `at`; those of an earlier beginning are void.
