@@ -152,7 +152,7 @@ fn a_failure_is_not_shared_and_holds_nobody_up() {
     let answer = fleet.get(1, &urls_path("synthetic-1"));
 
     assert_eq!(answer.status, 200, "{}", answer.text());
-    assert_eq!(fleet.calls_for("synthetic-1"), 2);
+    assert_eq!(fleet.sandbox.control().counters().calls_of("DescribeBackupUrl"), 2);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
 use tempfile::TempDir;
 
 use crate::{
@@ -19,6 +19,8 @@ impl Authority {
     fn new() -> Self {
         let folder = TempDir::new().unwrap();
         let mut authority = CertificateParams::new(Vec::new()).unwrap();
+        // Another name than those it vouches for, or OpenSSL takes them for certificates that vouch for themselves.
+        authority.distinguished_name.push(DnType::CommonName, "an authority of the tests");
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let authority_key = KeyPair::generate().unwrap();
         let certificate = authority.self_signed(&authority_key).unwrap();
