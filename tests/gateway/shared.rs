@@ -6,7 +6,7 @@ use sandbox::{Effect, Fault, Options, Sandbox, TokenSpec, known};
 use tempfile::TempDir;
 
 use crate::{
-    harness::{Answer, Client, Gateway, PATIENCE, configuration, eventually, urls_path, wait},
+    harness::{Answer, Client, Gateway, PATIENCE, configuration, eventually, started, urls_path, wait},
     redis_server::Redis,
 };
 
@@ -452,4 +452,39 @@ fn names_in_the_store_differ_by_account_and_restriction() {
 
     assert_eq!(fleet.redis.entries().into_iter().collect::<BTreeSet<_>>().len(), 3);
     assert_eq!(fleet.calls_for("synthetic-1"), 3);
+}
+
+#[test]
+fn what_all_are_asked_for_costs_one_call_however_many_gateways_there_are() {
+    const BACKUPS: u32 = 150;
+    for size in [1, 2, 4] {
+        let fleet = Fleet::with(
+            size,
+            "GATEWAY_RATE_LIMIT__REQUESTS_PER_SECOND=5000\nGATEWAY_RATE_LIMIT__PER_CALLER__BURST=100000",
+        );
+        fleet.sandbox.control().update(|settings| settings.requests_per_second = 100_000);
+        let token = format!("Bearer {}", fleet.token());
+        let began = started();
+
+        thread::scope(|scope| {
+            for gateway in &fleet.gateways {
+                let token = &token;
+                scope.spawn(move || {
+                    let client = Client::at(gateway.public, token);
+                    for number in 0..BACKUPS {
+                        assert_eq!(client.get(&urls_path(&known::synthetic_backup(number))).status, 200);
+                    }
+                });
+            }
+        });
+
+        let took = began.elapsed();
+        let counters = fleet.sandbox.control().counters();
+        let stats: String = fleet.redis.ask(&["INFO", "commandstats"]);
+        let scripts = stats.lines().find(|line| line.starts_with("cmdstat_evalsha:")).unwrap();
+        // For the table of docs/shared.md; shown by --nocapture.
+        eprintln!("{size} gateways, {BACKUPS} backups at each: {took:?}, {scripts}");
+        assert_eq!(counters.calls_of("DescribeBackupUrl"), u64::from(BACKUPS), "{size} gateways");
+        assert!(counters.backups.values().all(|calls| *calls == 1), "{:?}", counters.backups);
+    }
 }
