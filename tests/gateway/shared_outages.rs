@@ -9,7 +9,7 @@ use std::{
 use sandbox::known;
 
 use crate::{
-    harness::{Answer, Client, Gateway, eventually, urls_path, wait},
+    harness::{Answer, Client, Gateway, eventually, started, urls_path, wait},
     redis_server::Redis,
     shared::{Fleet, assert_cache_status},
 };
@@ -84,6 +84,38 @@ fn every_request_is_answered_while_the_store_hangs() {
 
     let failed: Vec<_> = answers.iter().filter(|answer| answer.status != 200).collect();
     assert!(failed.is_empty(), "{failed:?}");
+}
+
+#[test]
+fn what_a_gateway_has_is_served_while_the_store_hangs_and_what_it_has_not_waits_for_a_few_trips_at_most() {
+    let fleet = Fleet::with(1, &format!("{PATIENT}\nGATEWAY_RATE_LIMIT__PER_CALLER__BURST=10000"));
+    fleet.warm(0, known::SEED_BACKUP);
+    let client = Client::at(fleet.gateways[0].public, &format!("Bearer {}", fleet.token()));
+    let hits = |when: &str| {
+        let began = started();
+        for _ in 0..500 {
+            assert_cache_status(&client.get(&urls_path(known::SEED_BACKUP)), "; hit; ttl=");
+        }
+        // For docs/shared.md; shown by --nocapture. How fast a loaded machine is, is no test.
+        eprintln!("500 hits {when}: {:?}", began.elapsed());
+    };
+
+    hits("with the store");
+    fleet.redis.freeze();
+    hits("while it hangs");
+    let misses: Vec<_> = (0..10)
+        .map(|number| {
+            let began = started();
+            assert_cache_status(&client.get(&urls_path(&known::synthetic_backup(number))), "fwd=miss; stored");
+            began.elapsed()
+        })
+        .collect();
+    eprintln!("misses while it hangs: {misses:?}");
+
+    let log = fleet.gateways[0].log.lock().unwrap();
+    assert_eq!(log.matches("goes on by itself").count(), 1, "{log}");
+    drop(log);
+    assert_eq!(fleet.looks(0, "unavailable"), 10);
 }
 
 #[test]
