@@ -209,19 +209,6 @@ impl Store {
         };
         self.0.finish(line.generation, timeout(self.0.settings.timeout, trip).await.ok())
     }
-
-    /// Runs one command that touches one key. As [`run`](Self::run).
-    ///
-    /// # Errors
-    ///
-    /// As [`run`](Self::run).
-    pub async fn get<T: FromRedisValue>(&self, key: &[u8]) -> Result<T, StoreError> {
-        let mut line = self.0.line()?;
-        let mut command = redis::cmd("GET");
-        command.arg(key);
-        let trip = command.query_async(&mut line.connection);
-        self.0.finish(line.generation, timeout(self.0.settings.timeout, trip).await.ok())
-    }
 }
 
 impl Script {

@@ -206,7 +206,7 @@ mod tests {
     fn the_first_line_is_in_force_and_further_ones_verify() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("key");
-        std::fs::write(&path, testing::key_file(&[7, 8])).unwrap();
+        fs::write(&path, testing::key_file(&[7, 8])).unwrap();
 
         let keys = Keys::load(&path).unwrap();
 

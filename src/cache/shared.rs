@@ -239,6 +239,3 @@ impl std::fmt::Debug for Shared {
             .finish_non_exhaustive()
     }
 }
-
-#[cfg(test)]
-mod tests;

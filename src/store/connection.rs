@@ -139,8 +139,9 @@ pub(super) async fn connect(settings: &Settings) -> Result<Connected, SetupError
     let (mut connection, driver) = made.map_err(|error| refused(&error))?;
     let driver = tokio::spawn(driver);
     let server = async {
-        let probe = redis::Script::new(PROBE);
-        probe.key(PROBE_KEY).invoke_async::<()>(&mut connection).await.map_err(|error| refused(&error))?;
+        let mut probe = redis::cmd("EVAL");
+        probe.arg(PROBE).arg(1).arg(PROBE_KEY);
+        probe.query_async::<()>(&mut connection).await.map_err(|error| refused(&error))?;
         // A server behind a proxy, or one that does not let us ask, has no name. Who needs it asks in a script.
         let info: Result<String, RedisError> = redis::cmd("INFO").arg("server").query_async(&mut connection).await;
         let run_id = info

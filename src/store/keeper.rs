@@ -1,6 +1,9 @@
 //! The task that keeps the store reachable: connects, notices when it is gone, tries again.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use futures_util::StreamExt as _;
 use redis::aio::PubSub;
@@ -23,15 +26,20 @@ const PING_LISTENER_EVERY: Duration = Duration::from_secs(5);
 /// The pause before a listening connection is made anew.
 const LISTEN_AGAIN_AFTER: Duration = Duration::from_millis(500);
 
+/// How often it is said again that a store cannot be used.
+const COMPLAIN_EVERY: Duration = Duration::from_secs(60);
+
 /// The task beside the store. Without it the store is away for ever.
 pub struct Keeper {
     shared: Arc<Shared>,
     in_use: Option<InUse>,
+    /// What was last said of a store that cannot be used, and when.
+    complaint: Option<(String, Instant)>,
 }
 
 impl Keeper {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, in_use: None }
+        Self { shared, in_use: None, complaint: None }
     }
 
     /// Looks at the files that `[shared]` names: what cannot be used now will not be usable later. Blocks.
@@ -45,7 +53,8 @@ impl Keeper {
 
     /// Tries once to reach the store, so that a gateway that can share does so from its first request on.
     pub async fn reach(&mut self) {
-        self.in_use = self.attempt().await.map(|connected| self.take(connected));
+        let connected = self.attempt().await;
+        self.in_use = connected.map(|connected| self.take(connected));
     }
 
     /// Keeps the connections. To be spawned once, on a runtime with timers.
@@ -65,20 +74,36 @@ impl Keeper {
         }
     }
 
-    async fn attempt(&self) -> Option<Connected> {
+    async fn attempt(&mut self) -> Option<Connected> {
         let attempt = timeout(CONNECT_LIMIT, connection::connect(&self.shared.settings)).await;
         match attempt.unwrap_or(Err(SetupError::TimedOut(CONNECT_LIMIT))) {
             Ok(connected) => Some(connected),
             Err(error) => {
                 let now = self.shared.clock.monotonic();
                 self.shared.lock().breaker.lost(now);
-                tracing::warn!(%error, key = error.key(), store = %self.shared.settings.address, "the shared store cannot be used");
+                self.complain(&error, now);
                 None
             }
         }
     }
 
-    fn take(&self, connected: Connected) -> InUse {
+    /// Says why the store cannot be used: when that changes, and then now and again. It is tried more often than an
+    /// operator wants to read of it.
+    fn complain(&mut self, error: &SetupError, now: Instant) {
+        let reason = error.to_string();
+        let is_said = self
+            .complaint
+            .as_ref()
+            .is_some_and(|(said, at)| *said == reason && now.saturating_duration_since(*at) < COMPLAIN_EVERY);
+        if !is_said {
+            let (key, store) = (error.key(), &self.shared.settings.address);
+            tracing::warn!(error = reason, key, %store, "the shared store cannot be used");
+            self.complaint = Some((reason, now));
+        }
+    }
+
+    fn take(&mut self, connected: Connected) -> InUse {
+        self.complaint = None;
         let Connected { connection, server, driver } = connected;
         let run_id = server.run_id.clone();
         let generation = self.shared.connected(connection, server);

@@ -37,7 +37,7 @@ const FAMILIES: [(&str, &str, &[&str]); 23] = [
 const CLOSED: [(&str, usize); 10] = [
     ("gateway_auth_failures_total", 30),
     ("gateway_authz_denials_total", 3),
-    ("gateway_cache_lookups_total", 4),
+    ("gateway_cache_lookups_total", 10),
     ("gateway_jwks_refreshes_total", 2),
     ("gateway_last_reload_successful", 5),
     ("gateway_rate_limit_queue_length", 3),

@@ -33,14 +33,13 @@ pub(super) fn read(section: &Field<'_>) -> Result<Option<Settings>, Refused> {
 
     let Some(address) = address else {
         // What is written down and not in force would be taken for a shared quota.
-        let refusals = REST.iter().filter_map(written).map(|field| field.refuse("must stand beside shared.url"));
-        return refusals.last().map_or(Ok(None), Err);
+        return refuse_each(REST.iter().filter_map(written), "must stand beside shared.url").map_or(Ok(None), Err);
     };
     let address = address?;
     let mut refused = None;
     if !address.is_tls() {
         let fields = OF_TLS.iter().filter_map(written);
-        refused = fields.map(|field| field.refuse("must stand beside a shared.url with rediss:// only")).last();
+        refused = refuse_each(fields, "must stand beside a shared.url with rediss:// only");
     }
     let (user, password_file) = (user.transpose()?, password_file?);
     if user.is_some() && password_file.is_none() {
@@ -70,6 +69,11 @@ pub(super) fn read(section: &Field<'_>) -> Result<Option<Settings>, Refused> {
         replicas: NonZeroU32::new(replicas?).unwrap_or(NonZeroU32::MIN),
         timeout: timeout?,
     }))
+}
+
+/// Refuses all of them, for every mistake is told; nothing where there are none.
+fn refuse_each<'a>(fields: impl Iterator<Item = Field<'a>>, message: &str) -> Option<Refused> {
+    fields.fold(None, |_, field| Some(field.refuse(message)))
 }
 
 fn is_user(text: &str) -> bool {

@@ -41,7 +41,7 @@ struct Reason<'a> {
     message: &'a str,
 }
 
-/// The URLs in the form of the answer that [`backup_urls`](super::backup_urls) reads. Secrets stand in it.
+/// The URLs in the form of the answer that [`backup_urls`](fn@super::backup_urls) reads. Secrets stand in it.
 pub fn kept_backup_urls(urls: &BackupUrls) -> Vec<u8> {
     let infos = urls.files.iter().map(Info::from).collect();
     super::encode(&Document { response: Answer { backup_infos: infos, request_id: urls.request_id.as_str() } })
