@@ -14,7 +14,10 @@ use std::time::Duration;
 pub use caller::{Allowance, CallerLimits, CallerQuota, Exhausted};
 pub use fair_queue::Line;
 pub use local::{Abandoned, Bucket, Driver, Fetch, FetchHandle, Grant, Leash, Place, Refusal, RefusalReason, Standing};
-pub use shared::{Agreement, fleet::{Fleet, Heart}};
+pub use shared::{
+    Agreement,
+    fleet::{Fleet, Heart},
+};
 
 /// What `[rate_limit]` says of the upstream's quota.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -123,7 +123,11 @@ impl Course<'_> {
     async fn on_leash<T>(&self, leash: &Leash, attempt: impl Future<Output = T>) -> Option<T> {
         let mut attempt = pin!(attempt);
         poll_fn(|context| {
-            if leash.holds(self.clock.monotonic()) { attempt.as_mut().poll(context).map(Some) } else { Poll::Ready(None) }
+            if leash.holds(self.clock.monotonic()) {
+                attempt.as_mut().poll(context).map(Some)
+            } else {
+                Poll::Ready(None)
+            }
         })
         .await
     }

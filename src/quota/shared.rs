@@ -17,6 +17,10 @@ const SECOND: Duration = Duration::from_secs(1);
 /// The time between two signs of life of a replica.
 pub const HEARTBEAT: Duration = Duration::from_millis(100);
 
+/// No request for the quota is of use for longer. It bounds the silence after a loss, and a store whose trips take longer
+/// than that for long cannot keep the pace of a quota.
+const LONGEST_TRIP: Duration = Duration::from_millis(100);
+
 /// By how much the rates of two clocks may differ: time daemons correct each by 500 ppm at most.
 const CLOCK_RATES: f64 = 1e-3;
 
@@ -32,11 +36,17 @@ pub struct Agreement {
     pub guard: Duration,
     /// The most replicas that run at a time.
     pub replicas: NonZeroU32,
-    /// The longest that a trip to the store may take.
+    /// The longest that a request may be under way to the store; see [`Agreement::new`].
     pub timeout: Duration,
 }
 
 impl Agreement {
+    /// What follows from the settings. `timeout` is `shared.timeout`, which holds where it is less than a tenth of a
+    /// second.
+    pub fn new(tokens: u32, guard: Duration, replicas: NonZeroU32, timeout: Duration) -> Self {
+        Self { tokens, guard, replicas, timeout: timeout.min(LONGEST_TRIP) }
+    }
+
     /// What a replica may use in a second while it is cut off; zero where there are more replicas than tokens.
     pub fn share(&self) -> u32 {
         self.tokens / self.replicas

@@ -42,12 +42,8 @@ impl Sharing {
         // Another restriction of downloads makes other URLs.
         let scope = [setup.tencent.account.as_bytes(), &setup.tencent.download_digest()];
         let process = broker::random_id();
-        let agreement = Agreement {
-            tokens: setup.rate_limit.requests_per_second,
-            guard: setup.rate_limit.guard,
-            replicas: store.settings().replicas,
-            timeout: store.settings().timeout,
-        };
+        let (limits, settings) = (setup.rate_limit, store.settings());
+        let agreement = Agreement::new(limits.requests_per_second, limits.guard, settings.replicas, settings.timeout);
         let (fleet, heart) =
             Fleet::new(store.clone(), agreement, &setup.tencent.account, process.as_str(), clock.clone());
         let cache = ring?.map(|ring| Shared::new(store.clone(), ring, &scope, process.as_str()));

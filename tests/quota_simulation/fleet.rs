@@ -24,7 +24,10 @@ use redis_backup_gateway::{
     },
 };
 
-use crate::{chance::Chance, store::Store};
+use crate::{
+    chance::Chance,
+    store::{Server as Asked, Store},
+};
 
 const BUCKET: u32 = 0;
 
@@ -127,6 +130,8 @@ struct Server {
     up: bool,
     frozen_until: Duration,
     queued: Vec<usize>,
+    /// Zero: long before the beginning of time.
+    started_at: Duration,
     /// What its clock shows at the beginning of time, in microseconds.
     clock: i64,
     /// Its data at earlier moments.
@@ -268,7 +273,10 @@ impl Fleet {
                     self.schedule(Duration::ZERO, event);
                 }
             }
-            Event::ServerUp { server } => self.servers[server].up = true,
+            Event::ServerUp { server } => {
+                self.servers[server].up = true;
+                self.servers[server].started_at = self.now;
+            }
             Event::Samples => {
                 let now = self.now;
                 for server in &mut self.servers {
@@ -435,7 +443,8 @@ impl Fleet {
     fn departs(&mut self, index: usize) {
         self.calls[index].left = true;
         let takes = self.chance.duration(self.voyage.latency.0, self.voyage.latency.1);
-        let latest = if self.calls[index].fails { self.voyage.agreement.guard } else { takes.min(self.voyage.agreement.guard) };
+        let latest =
+            if self.calls[index].fails { self.voyage.agreement.guard } else { takes.min(self.voyage.agreement.guard) };
         let way = match self.chance.between(0, 3) {
             0 => Duration::ZERO,
             1 => latest,
@@ -470,16 +479,7 @@ impl Fleet {
         let server = self.places[replica].server;
         let timeout = self.voyage.agreement.timeout;
         self.log.trips += usize::from(matches!(content, Content::Take(_)));
-        self.messages.push(Message {
-            life,
-            replica,
-            server,
-            sent_at,
-            envelope,
-            content,
-            answer: None,
-            over: false,
-        });
+        self.messages.push(Message { life, replica, server, sent_at, envelope, content, answer: None, over: false });
         let message = self.messages.len() - 1;
         let given_up = self.true_time(life, sent_at + timeout).saturating_sub(self.now);
         self.schedule(given_up, Event::GivenUp { message });
@@ -517,15 +517,18 @@ impl Fleet {
         let clock = (server.clock + now.as_micros() as i64) as u64;
         let message = &mut self.messages[index];
         let run = server.run.clone();
+        let up_seconds =
+            now.saturating_sub(server.started_at).as_secs() + if server.started_at.is_zero() { 3600 } else { 0 };
+        let asked = Asked { run: &run, now: clock, up_seconds };
         let answer = match &message.content {
             Content::LookUp => {
                 let nothing = Renewal { purpose: Purpose::Stay, known: 0, books: Vec::new() };
-                Answer::Renewal(server.store.renew(&run, clock, &message.envelope, &[BUCKET], &nothing))
+                Answer::Renewal(server.store.renew(&asked, &message.envelope, &[BUCKET], &nothing))
             }
             Content::Renew(renewal) => {
-                Answer::Renewal(server.store.renew(&run, clock, &message.envelope, &[BUCKET], renewal))
+                Answer::Renewal(server.store.renew(&asked, &message.envelope, &[BUCKET], renewal))
             }
-            Content::Take(take) => Answer::Take(server.store.take(&run, clock, &message.envelope, BUCKET, take)),
+            Content::Take(take) => Answer::Take(server.store.take(&asked, &message.envelope, BUCKET, take)),
         };
         message.answer = Some(answer);
         let replica = message.replica;
@@ -705,13 +708,18 @@ impl Server {
             up: true,
             frozen_until: Duration::ZERO,
             queued: Vec::new(),
+            started_at: Duration::ZERO,
             clock,
             snapshots: Vec::new(),
         }
     }
 
     fn data_from(&self, at: Duration) -> Store {
-        self.snapshots.iter().rev().find(|(taken, _)| *taken <= at).map_or_else(Store::default, |(_, data)| data.clone())
+        self.snapshots
+            .iter()
+            .rev()
+            .find(|(taken, _)| *taken <= at)
+            .map_or_else(Store::default, |(_, data)| data.clone())
     }
 }
 

@@ -9,7 +9,7 @@ use redis_backup_gateway::quota::shared::protocol::{
 
 const SECOND: f64 = 1e6;
 const STEP: f64 = 10_000.0;
-const UNKNOWN: f64 = 10.0 * SECOND;
+const UNKNOWN: f64 = 4.0 * SECOND;
 const LATELY: f64 = 3600.0 * SECOND;
 const AHEAD: f64 = 50_000.0;
 const HOLD: f64 = 200_000.0;
@@ -24,6 +24,15 @@ pub(crate) struct Store {
     /// The ends of their leases.
     members: BTreeMap<String, f64>,
     buckets: BTreeMap<u32, Bucket>,
+}
+
+/// What a script can ask its server.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Server<'a> {
+    pub run: &'a str,
+    /// Microseconds of its clock.
+    pub now: u64,
+    pub up_seconds: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -96,27 +105,21 @@ impl Bucket {
 }
 
 impl Store {
-    /// What is taken to be granted and not back, of one bucket: open tokens and settled ones.
-    pub(crate) fn outstanding(&self, bucket: u32) -> (usize, usize) {
-        self.buckets.get(&bucket).map_or((0, 0), |bucket| (bucket.open.len(), bucket.away.len()))
-    }
-
-    /// `take.lua`, on a server with this run id, at `now` microseconds of its clock.
+    /// `take.lua`.
     pub(crate) fn take(
         &mut self,
-        run: &str,
-        now: u64,
+        server: &Server<'_>,
         envelope: &Envelope,
         bucket_name: u32,
         take: &Take,
     ) -> Reply<Granted> {
-        let visit = match self.enter(run, now, envelope) {
+        let visit = match self.enter(server, envelope) {
             Ok(visit) => visit,
-            Err(outcome) => return reply(run, now, outcome),
+            Err(outcome) => return reply(server.run, server.now, outcome),
         };
         let now = visit.now;
         if visit.lease_until <= now {
-            return reply(run, now as u64, Outcome::Lapsed);
+            return reply(server.run, now as u64, Outcome::Lapsed);
         }
         let tokens = f64::from(envelope.agreement.tokens);
         let missing = self.missing(&visit, envelope);
@@ -144,7 +147,8 @@ impl Store {
             if !bucket.line.contains(&envelope.replica) {
                 bucket.line.push(envelope.replica.clone());
             }
-            let ahead = bucket.line.iter().position(|other| *other == envelope.replica).expect("it stands there") as f64;
+            let ahead =
+                bucket.line.iter().position(|other| *other == envelope.replica).expect("it stands there") as f64;
             let line = bucket.line.len() as f64;
             let mut away: Vec<f64> = bucket.away.values().copied().collect();
             away.sort_by(f64::total_cmp);
@@ -198,15 +202,14 @@ impl Store {
     /// `renew.lua`, for the buckets of these names.
     pub(crate) fn renew(
         &mut self,
-        run: &str,
-        now: u64,
+        server: &Server<'_>,
         envelope: &Envelope,
         buckets: &[u32],
         renewal: &Renewal,
     ) -> Reply<Renewed> {
-        let mut visit = match self.enter(run, now, envelope) {
+        let mut visit = match self.enter(server, envelope) {
             Ok(visit) => visit,
-            Err(outcome) => return reply(run, now, outcome),
+            Err(outcome) => return reply(server.run, server.now, outcome),
         };
         let now = visit.now;
         let replica = &envelope.replica;
@@ -220,7 +223,7 @@ impl Store {
                 visit.vouched = visit.vouched.max(f64::from(renewal.known));
                 self.fleet_mut().vouched = visit.vouched;
             }
-            Purpose::Stay if visit.lease_until <= now => return reply(run, now as u64, Outcome::Lapsed),
+            Purpose::Stay if visit.lease_until <= now => return reply(server.run, now as u64, Outcome::Lapsed),
             Purpose::Stay => {}
         }
         let lease = micros(envelope.agreement.lease());
@@ -252,7 +255,8 @@ impl Store {
     }
 
     /// `prelude.lua`.
-    fn enter<T>(&mut self, run: &str, now: u64, envelope: &Envelope) -> Result<Visit, Outcome<T>> {
+    fn enter<T>(&mut self, server: &Server<'_>, envelope: &Envelope) -> Result<Visit, Outcome<T>> {
+        let Server { run, now, .. } = *server;
         let looks_up = envelope.run.is_empty();
         if !looks_up && envelope.run != run {
             return Err(Outcome::Moved);
@@ -261,10 +265,12 @@ impl Store {
             return Err(Outcome::Late);
         }
         let now = now as f64;
-        let known = self.fleet.take().filter(|fleet| fleet.run == run && now >= fleet.last - STEP);
+        let before = self.fleet.take();
+        let began = if before.is_some() { now } else { now - server.up_seconds as f64 * SECOND };
+        let known = before.filter(|fleet| fleet.run == run && now >= fleet.last - STEP);
         let mut fleet = known.unwrap_or_else(|| {
             self.members.values_mut().for_each(|lease_until| *lease_until = now);
-            Fleet { run: run.to_owned(), began: now, last: now, vouched: 0.0, held: 0.0, held_until: 0.0 }
+            Fleet { run: run.to_owned(), began, last: now, vouched: 0.0, held: 0.0, held_until: 0.0 }
         });
         fleet.last = fleet.last.max(now);
         self.members.retain(|_, lease_until| *lease_until > now - LATELY);

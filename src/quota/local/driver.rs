@@ -9,10 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::{
-    sync::Notify,
-    time::timeout,
-};
+use tokio::{sync::Notify, time::timeout};
 
 use super::{BucketKeys, Fleet, Shared, Taken};
 
@@ -77,7 +74,8 @@ impl Driver {
             // A wish under way changes what there is to wait for.
             (if wish.is_some() { state.serve_due(now) } else { next }, wish)
         };
-        let asking = self.fleet.as_ref().zip(wish).map(|((fleet, keys), take)| -> Asking { Box::pin(fleet.take(keys, &take)) });
+        let asking =
+            self.fleet.as_ref().zip(wish).map(|((fleet, keys), take)| -> Asking { Box::pin(fleet.take(keys, &take)) });
         Due { pause: next.map(|next| next.saturating_duration_since(now)), asking }
     }
 }

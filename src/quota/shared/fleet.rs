@@ -13,7 +13,7 @@ use std::{
 };
 
 use sha2::{Digest, Sha256};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::{
     Agreement, HEARTBEAT,
@@ -106,8 +106,10 @@ impl Fleet {
         let keys = inner.keys_with(bucket);
         let arguments = inner.membership().envelope(sent_at).map(|envelope| take.arguments(&envelope));
         async move {
-            let reply: Vec<String> = inner.store.run(&inner.take, &keys, &arguments?).await.ok()?;
-            let reply = Reply::of_take(&reply).inspect_err(|error| tracing::error!(%error, "the quota's scripts do not fit")).ok()?;
+            let reply = inner.ask(&inner.take, &keys, &arguments?).await?;
+            let reply = Reply::of_take(&reply)
+                .inspect_err(|error| tracing::error!(%error, "the quota's scripts do not fit"))
+                .ok()?;
             let missing = match &reply.outcome {
                 Outcome::Done(granted) => Some(granted.missing),
                 _ => None,
@@ -197,8 +199,13 @@ impl Inner {
     }
 
     async fn send(&self, keys: &[String], arguments: &[String]) -> Option<Reply<Renewed>> {
-        let reply: Vec<String> = self.store.run(&self.renew, keys, arguments).await.ok()?;
+        let reply = self.ask(&self.renew, keys, arguments).await?;
         Reply::of_renewal(&reply).inspect_err(|error| tracing::error!(%error, "the quota's scripts do not fit")).ok()
+    }
+
+    /// One trip. An answer that comes when the request is void is none.
+    async fn ask(&self, script: &Script, keys: &[String], arguments: &[String]) -> Option<Vec<String>> {
+        timeout(self.agreement.timeout, self.store.run(script, keys, arguments)).await.ok()?.ok()
     }
 
     /// The books of all buckets at `now`.

@@ -10,18 +10,20 @@
 --       5 replicas, 6 guard, 7 length of a lease, 8 length of the silence after a new beginning; then the script's own.
 
 local time = redis.call('TIME')
-local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
+local info = redis.call('INFO', 'server')
 local now = time[1] * 1000000 + time[2]
+local run = string.match(info, 'run_id:(%x+)')
 
 local SECOND = 1000000
 -- By so much the clock may run back unnoticed: what is held back stays so for as long.
 local STEP = 10000
--- After a new beginning it is not known for so long who else there is.
-local UNKNOWN = 10 * SECOND
+-- After a new beginning it is not known for so long who else there is: replicas try to reach a store every two seconds.
+local UNKNOWN = 4 * SECOND
 -- A replica whose lease lapsed longer ago, without a word, is taken to be gone.
 local LATELY = 3600 * SECOND
--- Milliseconds that unused keys stay: those of the fleet, those of a bucket.
-local KEEP_FLEET, KEEP_BUCKET = 7200000, 300000
+-- Milliseconds that unused keys stay. Longer than anything else that we keep here, so that a store that is full and
+-- evicts what ends soonest forgets what is granted last.
+local KEEP = 86400000
 
 -- A number in full: Lua writes large ones with an exponent.
 local function text(number)
@@ -44,23 +46,27 @@ local tokens, replicas, guard = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(A
 local lease, quiet = tonumber(ARGV[7]), tonumber(ARGV[8])
 
 -- Another server, or a clock that ran back: whatever is written here may lack the last second, or be in another time.
--- All leases end, and nothing is granted until whatever the past granted has arrived a second ago.
+-- All leases end, and nothing is granted until whatever the past granted has arrived a second ago. A server that holds
+-- nothing of ours did not follow another: what was granted before it started was granted by somebody else.
 local fleet = redis.call('HMGET', KEYS[1], 'run', 'began', 'last', 'vouched', 'held', 'held_until')
 local began, last, vouched = tonumber(fleet[2]), tonumber(fleet[3]), tonumber(fleet[4])
 local held, held_until = tonumber(fleet[5]), tonumber(fleet[6])
 if fleet[1] ~= run or now < last - STEP then
   began, last, vouched, held, held_until = now, now, 0, 0, 0
+  if not fleet[1] then
+    began = now - string.match(info, 'uptime_in_seconds:(%d+)') * SECOND
+  end
   for _, known in ipairs(redis.call('ZRANGE', KEYS[2], 0, -1)) do
     redis.call('ZADD', KEYS[2], now, known)
   end
-  redis.call('HSET', KEYS[1], 'run', run, 'began', now, 'vouched', 0, 'held', 0, 'held_until', 0)
+  redis.call('HSET', KEYS[1], 'run', run, 'began', began, 'vouched', 0, 'held', 0, 'held_until', 0)
 end
 redis.call('HSET', KEYS[1], 'last', math.max(now, last))
 redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now - LATELY)
 
 local function keep_fleet()
-  redis.call('PEXPIRE', KEYS[1], KEEP_FLEET)
-  redis.call('PEXPIRE', KEYS[2], KEEP_FLEET)
+  redis.call('PEXPIRE', KEYS[1], KEEP)
+  redis.call('PEXPIRE', KEYS[2], KEEP)
 end
 
 -- Whoever looks up is about to join, or draws on its share: it is known from now on.
@@ -122,7 +128,7 @@ local function leave_bucket(at)
   redis.call('ZREMRANGEBYSCORE', KEYS[at + 1], '-inf', now)
   redis.call('ZREMRANGEBYSCORE', KEYS[at + 2], '-inf', now)
   for key = at, at + 3 do
-    redis.call('PEXPIRE', KEYS[key], KEEP_BUCKET)
+    redis.call('PEXPIRE', KEYS[key], KEEP)
   end
 end
 

@@ -135,16 +135,7 @@ impl Envelope {
         let spans = [guard, self.agreement.lease(), self.agreement.quiet()].map(micros);
         let [guard, lease, quiet] = spans.map(|span| span.to_string());
         let (run, replica) = (self.run.clone(), self.replica.clone());
-        vec![
-            run,
-            self.void_after.to_string(),
-            replica,
-            tokens.to_string(),
-            replicas.to_string(),
-            guard,
-            lease,
-            quiet,
-        ]
+        vec![run, self.void_after.to_string(), replica, tokens.to_string(), replicas.to_string(), guard, lease, quiet]
     }
 }
 
