@@ -30,4 +30,5 @@ mod rotation;
 mod secrets;
 mod shared;
 mod shared_outages;
+mod shared_quota;
 mod shared_tls;

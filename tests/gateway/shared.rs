@@ -201,7 +201,9 @@ fn a_miss_takes_at_most_three_trips_of_any_kind() {
     fleet.warm(0, "synthetic-2");
 
     let sent = monitor.sent(&fleet.redis);
-    let trips: Vec<_> = sent.iter().filter(|line| line.contains("\"EVAL")).collect();
+    // A sign of life is given ten times a second, whether anybody asks or not.
+    let is_of_a_miss = |line: &&String| line.contains("\"EVAL") && !line.contains("\"stay\"");
+    let trips: Vec<_> = sent.iter().filter(is_of_a_miss).collect();
     assert!(trips.len() <= 3, "{trips:#?}");
 }
 

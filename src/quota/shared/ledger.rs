@@ -283,7 +283,7 @@ impl Ledger {
         let here = |micros: u64| now + Duration::from_micros(micros.saturating_sub(reply.now));
         self.ask_again_at = here(granted.ask_again_at);
         let last_due = here(granted.used_from.last().copied().unwrap_or_default());
-        self.forecast.learn(asked.take.want as usize, granted.used_from.len(), last_due, now);
+        self.forecast.learn(granted.used_from.len(), last_due, asked.sent_at);
         for (number, &used_from) in (asked.take.first..).zip(&granted.used_from) {
             let Asked { leave_by, term, .. } = asked;
             self.reserved.push_back(Reserved { number, due: here(used_from), leave_by, term });

@@ -22,17 +22,16 @@ impl Forecast {
         Self { interval, last_due: now, gap: interval }
     }
 
-    /// Learns from a wish for `wanted` tokens that brought `granted`, the last of them to be used from `last_due` on.
-    pub(super) fn learn(&mut self, wanted: usize, granted: usize, last_due: Instant, now: Instant) {
+    /// Learns from a wish at `asked_at` that brought so many tokens, the last of them to be used from `last_due` on.
+    ///
+    /// Whoever waits asks when its last token is used up, so that the time from there is the distance. The time from the
+    /// token before would count silences, too, and those are over.
+    pub(super) fn learn(&mut self, granted: usize, last_due: Instant, asked_at: Instant) {
         if granted == 0 {
             return;
         }
-        if granted == wanted && last_due <= now {
-            self.gap = self.interval;
-        } else if self.last_due + LONGEST_GAP > now {
-            let apart = last_due.saturating_duration_since(self.last_due) / granted as u32;
-            self.gap = (self.gap * 3 + apart.clamp(self.interval, LONGEST_GAP)) / 4;
-        }
+        let apart = last_due.saturating_duration_since(asked_at) / granted as u32;
+        self.gap = (self.gap * 3 + apart.clamp(self.interval, LONGEST_GAP)) / 4;
         self.last_due = last_due;
     }
 
