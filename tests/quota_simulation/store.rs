@@ -318,10 +318,10 @@ impl Store {
 
     fn room(&self, visit: &Visit, envelope: &Envelope) -> f64 {
         let missing = self.missing(visit, envelope);
-        if missing == 0.0 {
+        let share = f64::from(envelope.agreement.tokens / envelope.agreement.replicas.get());
+        if missing == 0.0 || share == 0.0 {
             return f64::from(envelope.agreement.tokens);
         }
-        let share = (envelope.agreement.tokens / envelope.agreement.replicas.get()) as f64;
         share * (f64::from(envelope.agreement.replicas.get()) - missing)
     }
 }

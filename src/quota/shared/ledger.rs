@@ -382,3 +382,6 @@ impl Ledger {
         });
     }
 }
+
+#[cfg(test)]
+mod tests;

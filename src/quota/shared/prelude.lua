@@ -99,13 +99,15 @@ local function missing()
 end
 
 -- The tokens of a bucket that are there for the members. While anybody is missing each replica has its share and no
--- more, what is left over included: two servers that take each other for lost then still share one quota.
+-- more, what is left over included: two servers that take each other for lost then still share one quota. Where there
+-- are more replicas than tokens, nobody has a share.
 local function room()
   local gone = missing()
-  if gone == 0 then
+  local share = math.floor(tokens / replicas)
+  if gone == 0 or share == 0 then
     return tokens
   end
-  return math.floor(tokens / replicas) * (replicas - gone)
+  return share * (replicas - gone)
 end
 
 -- Opens the books of the bucket whose keys begin at `at`; those of an earlier beginning are void.

@@ -49,8 +49,9 @@ pub(super) const KEYS: &[Key] = &[
         "shared.replicas",
         Kind::Number(1, 10_000),
         Is("20"),
-        "How many gateways share the store, at most. While it is away each takes so small a part of the quota; too small a \
-         number lets them exceed it together.",
+        "How many gateways run at a time, at most, the surge of a rolling update included. While the store is away each \
+         has so small a part of the quota, in whole calls a second: too small a number lets them exceed it together, and \
+         with more gateways than `rate_limit.requests_per_second` nobody calls then. The same on every gateway.",
     ),
     key(
         "shared.timeout",
