@@ -166,7 +166,7 @@ impl Trace {
         self.pass_time();
         let index = self.chance.between(0, self.replicas.len() as u64 - 1) as usize;
         let envelope = Envelope {
-            run: match self.chance.between(0, 60) {
+            run: match self.chance.between(0, 40) {
                 0 => String::new(),
                 1 => format!("{:040x}", self.run + 1),
                 _ => self.run(),
@@ -238,7 +238,8 @@ impl Trace {
     fn renews(&mut self, index: usize, envelope: &Envelope) {
         let purpose = match self.chance.between(0, 40) {
             0 => Purpose::Leave,
-            1..=10 => Purpose::Join,
+            1..=4 => Purpose::Void,
+            5..=14 => Purpose::Join,
             _ => Purpose::Stay,
         };
         let books = (0..BUCKETS)

@@ -151,7 +151,7 @@ struct Message {
 
 #[derive(Clone)]
 enum Content {
-    LookUp,
+    LookUp(Purpose),
     Renew(Renewal),
     Take(Take),
 }
@@ -333,9 +333,10 @@ impl Fleet {
         let trip = this.membership.trip(now);
         this.ledger.set_lease(this.membership.lease());
         match trip {
-            Trip::LookUp => {
+            Trip::LookUp | Trip::Void => {
+                let purpose = if trip == Trip::Void { Purpose::Void } else { Purpose::Stay };
                 let envelope = this.membership.look_up();
-                self.send(life, envelope, Content::LookUp);
+                self.send(life, envelope, Content::LookUp(purpose));
             }
             Trip::Renew(purpose) => {
                 let envelope = this.membership.envelope(now).expect("a server is known");
@@ -521,8 +522,8 @@ impl Fleet {
             now.saturating_sub(server.started_at).as_secs() + if server.started_at.is_zero() { 3600 } else { 0 };
         let asked = Asked { run: &run, now: clock, up_seconds };
         let answer = match &message.content {
-            Content::LookUp => {
-                let nothing = Renewal { purpose: Purpose::Stay, known: 0, books: Vec::new() };
+            Content::LookUp(purpose) => {
+                let nothing = Renewal { purpose: *purpose, known: 0, books: Vec::new() };
                 Answer::Renewal(server.store.renew(&asked, &message.envelope, &[BUCKET], &nothing))
             }
             Content::Renew(renewal) => {

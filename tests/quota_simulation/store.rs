@@ -113,7 +113,7 @@ impl Store {
         bucket_name: u32,
         take: &Take,
     ) -> Reply<Granted> {
-        let visit = match self.enter(server, envelope) {
+        let visit = match self.enter(server, envelope, false) {
             Ok(visit) => visit,
             Err(outcome) => return reply(server.run, server.now, outcome),
         };
@@ -207,7 +207,7 @@ impl Store {
         buckets: &[u32],
         renewal: &Renewal,
     ) -> Reply<Renewed> {
-        let mut visit = match self.enter(server, envelope) {
+        let mut visit = match self.enter(server, envelope, renewal.purpose == Purpose::Void) {
             Ok(visit) => visit,
             Err(outcome) => return reply(server.run, server.now, outcome),
         };
@@ -223,8 +223,10 @@ impl Store {
                 visit.vouched = visit.vouched.max(f64::from(renewal.known));
                 self.fleet_mut().vouched = visit.vouched;
             }
-            Purpose::Stay if visit.lease_until <= now => return reply(server.run, now as u64, Outcome::Lapsed),
-            Purpose::Stay => {}
+            Purpose::Stay | Purpose::Void if visit.lease_until <= now => {
+                return reply(server.run, now as u64, Outcome::Lapsed);
+            }
+            Purpose::Stay | Purpose::Void => {}
         }
         let lease = micros(envelope.agreement.lease());
         let back_by = now + lease + SECOND + micros(envelope.agreement.guard);
@@ -255,7 +257,7 @@ impl Store {
     }
 
     /// `prelude.lua`.
-    fn enter<T>(&mut self, server: &Server<'_>, envelope: &Envelope) -> Result<Visit, Outcome<T>> {
+    fn enter<T>(&mut self, server: &Server<'_>, envelope: &Envelope, voids: bool) -> Result<Visit, Outcome<T>> {
         let Server { run, now, .. } = *server;
         let looks_up = envelope.run.is_empty();
         if !looks_up && envelope.run != run {
@@ -267,7 +269,7 @@ impl Store {
         let now = now as f64;
         let before = self.fleet.take();
         let began = if before.is_some() { now } else { now - server.up_seconds as f64 * SECOND };
-        let known = before.filter(|fleet| fleet.run == run && now >= fleet.last - STEP);
+        let known = before.filter(|fleet| fleet.run == run && now >= fleet.last - STEP && !(looks_up && voids));
         let mut fleet = known.unwrap_or_else(|| {
             self.members.values_mut().for_each(|lease_until| *lease_until = now);
             Fleet { run: run.to_owned(), began, last: now, vouched: 0.0, held: 0.0, held_until: 0.0 }

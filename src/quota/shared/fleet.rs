@@ -157,7 +157,8 @@ impl Inner {
         // What the request may bring about has to be known before it leaves.
         self.tell_lease();
         let (books, answer) = match trip {
-            Trip::LookUp => (Vec::new(), self.look_up().await),
+            Trip::LookUp => (Vec::new(), self.look_up(Purpose::Stay).await),
+            Trip::Void => (Vec::new(), self.look_up(Purpose::Void).await),
             Trip::Renew(purpose) => {
                 let books = self.books(sent_at);
                 let answer = self.renew(purpose, &books, sent_at).await;
@@ -182,9 +183,9 @@ impl Inner {
         if may_join { Duration::ZERO } else { (sent_at + HEARTBEAT).saturating_duration_since(now) }
     }
 
-    async fn look_up(&self) -> Option<Reply<Renewed>> {
+    async fn look_up(&self, purpose: Purpose) -> Option<Reply<Renewed>> {
         let envelope = self.membership().look_up();
-        let nothing = Renewal { purpose: Purpose::Stay, known: 0, books: Vec::new() };
+        let nothing = Renewal { purpose, known: 0, books: Vec::new() };
         self.send(&self.keys_with(&[]), &nothing.arguments(&envelope)).await
     }
 

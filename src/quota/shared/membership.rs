@@ -40,6 +40,8 @@ pub enum Phase {
 pub enum Trip {
     /// A request to nobody, which tells which server is there and what its clock shows.
     LookUp,
+    /// The same, and the news that its clock was set ahead.
+    Void,
     /// A sign of life.
     Renew(Purpose),
 }
@@ -62,6 +64,8 @@ pub struct Membership {
     clear_at: Instant,
     missing: u32,
     known: u32,
+    /// The server has still to be told that its clock was set ahead.
+    clock_was_set: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -127,6 +131,7 @@ impl Membership {
             clear_at: now,
             missing: 0,
             known: 1,
+            clock_was_set: false,
         }
     }
 
@@ -149,6 +154,7 @@ impl Membership {
             self.clear_at = self.clear_at.max(until + self.agreement.settling());
         }
         let purpose = match self.standing {
+            _ if self.clock_was_set => return Trip::Void,
             Standing::Away => return Trip::LookUp,
             Standing::Draining { join_at } if now < join_at => return Trip::LookUp,
             Standing::Draining { .. } => Purpose::Join,
@@ -188,6 +194,9 @@ impl Membership {
 
     /// The reply to a sign of life, or to a look-up, that was sent at `sent_at`.
     pub fn heard(&mut self, reply: &Reply<Renewed>, sent_at: Instant, now: Instant) {
+        if matches!(reply.outcome, Outcome::Moved) {
+            self.clock_was_set = false;
+        }
         let missing = match &reply.outcome {
             Outcome::Done(_) if self.endings != self.endings_at_renewal => return,
             Outcome::Done(renewed) => {
@@ -223,6 +232,7 @@ impl Membership {
         match (&reply.outcome, self.standing) {
             // Its clock was set: what it believes to be back may not be.
             (Outcome::Done(_) | Outcome::Late, Standing::Member) if self.clock_jumped(reply, now) => {
+                self.clock_was_set = true;
                 self.leave("", now);
             }
             (Outcome::Done(_), _) => self.note_missing(missing.unwrap_or(self.missing)),

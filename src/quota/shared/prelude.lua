@@ -46,12 +46,12 @@ local tokens, replicas, guard = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(A
 local lease, quiet = tonumber(ARGV[7]), tonumber(ARGV[8])
 
 -- Another server, or a clock that ran back: whatever is written here may lack the last second, or be in another time.
--- All leases end, and nothing is granted until whatever the past granted has arrived a second ago. A server that holds
+-- A clock that was set ahead is found out by those who know what it can show. All leases end, and nothing is granted until whatever the past granted has arrived a second ago. A server that holds
 -- nothing of ours did not follow another: what was granted before it started was granted by somebody else.
 local fleet = redis.call('HMGET', KEYS[1], 'run', 'began', 'last', 'vouched', 'held', 'held_until')
 local began, last, vouched = tonumber(fleet[2]), tonumber(fleet[3]), tonumber(fleet[4])
 local held, held_until = tonumber(fleet[5]), tonumber(fleet[6])
-if fleet[1] ~= run or now < last - STEP then
+if fleet[1] ~= run or now < last - STEP or (looks_up and ARGV[9] == 'void') then
   began, last, vouched, held, held_until = now, now, 0, 0, 0
   if not fleet[1] then
     began = now - string.match(info, 'uptime_in_seconds:(%d+)') * SECOND

@@ -54,6 +54,8 @@ pub enum Purpose {
     Join,
     /// To stay one.
     Stay,
+    /// Together with a look-up: to have a new beginning, since the server's clock was set ahead.
+    Void,
     /// To be one no more: nothing will be granted here.
     Leave,
 }
@@ -157,6 +159,7 @@ impl Renewal {
         let purpose = match self.purpose {
             Purpose::Join => "join",
             Purpose::Stay => "stay",
+            Purpose::Void => "void",
             Purpose::Leave => "leave",
         };
         arguments.extend([purpose.to_owned(), self.known.to_string()]);

@@ -1,6 +1,6 @@
 -- A sign of life of one replica: it joins, stays or leaves, and brings the books of its buckets up to date.
 --
--- ARGV: 9 join, stay or leave, 10 the replicas that it knew of; then for each bucket: whether anybody waits there
+-- ARGV: 9 join, stay or leave (where the time is all that is asked for, also void: a new beginning), 10 the replicas that it knew of; then for each bucket: whether anybody waits there
 --       (1 or 0), the number of settled tokens and for each its number and when it is back from now on, the number of
 --       open tokens and their numbers.
 -- Reply: ok, the time, the run id, the replicas that are missing, the replicas that are known of.

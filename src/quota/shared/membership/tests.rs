@@ -179,6 +179,7 @@ fn a_clock_that_was_set_ahead_ends_the_membership_and_one_that_goes_right_does_n
     scene.beat(done(0));
 
     assert_eq!(scene.phase(), Phase::Quiet);
+    assert_eq!([scene.beat(Outcome::Moved), scene.beat(Outcome::Moved)], [Trip::Void, Trip::LookUp]);
 }
 
 #[test]
