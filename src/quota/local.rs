@@ -78,7 +78,7 @@ impl Bucket {
     /// A bucket with all of its tokens, and the task that serves those who wait: [`Driver::run`] has to be spawned.
     pub fn new(limits: Limits, clock: Clock) -> (Self, Driver) {
         let window = Window::new(limits.requests_per_second, limits.guard, clock.monotonic());
-        let (shared, wake) = Shared::new(limits, clock, Tokens::Local(window));
+        let (shared, wake) = Shared::new(limits, clock, Tokens::Local(Box::new(window)));
         let driver = Driver::new(&shared, wake, None);
         (Self(shared), driver)
     }
@@ -86,7 +86,7 @@ impl Bucket {
     /// The same, with the tokens that `fleet` has under that name; what they are is agreed on there.
     pub fn shared(limits: Limits, clock: Clock, fleet: &Fleet, name: &str) -> (Self, Driver) {
         let ledger = Ledger::new(fleet.agreement(), fleet.lease(), clock.monotonic());
-        let (shared, wake) = Shared::new(limits, clock, Tokens::Shared(ledger));
+        let (shared, wake) = Shared::new(limits, clock, Tokens::Shared(Box::new(ledger)));
         let keys = fleet.enrol(name, Arc::downgrade(&shared));
         let driver = Driver::new(&shared, wake, Some((fleet.clone(), keys)));
         (Self(shared), driver)

@@ -11,9 +11,9 @@ use super::{
 #[derive(Debug)]
 pub(super) enum Tokens {
     /// All of them are this process's.
-    Local(Window),
+    Local(Box<Window>),
     /// They are granted by the store, or a share of them by nobody.
-    Shared(Ledger),
+    Shared(Box<Ledger>),
 }
 
 /// The right to make one call.

@@ -61,6 +61,7 @@ impl Drop for Redis {
 }
 
 /// Tries until the server answers; it has no other way to say that it is there.
+#[expect(clippy::disallowed_methods, reason = "there is nothing to wait for but time, and the test has one thread")]
 fn connect(socket: &Path, child: &mut Child) -> Connection {
     let client = redis::Client::open(format!("unix://{}", socket.display())).expect("the address is one");
     for _ in 0..1000 {

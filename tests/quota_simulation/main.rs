@@ -2,6 +2,8 @@
 //!
 //! A failure names its seed; the same seed gives the same run.
 
+#![expect(clippy::print_stderr, reason = "the figures of docs/adr/0008 are shown by --nocapture")]
+
 mod agreement;
 mod alternatives;
 mod chance;

@@ -98,6 +98,7 @@ const RUNS: u64 = 250;
 const SETTLED: Duration = Duration::from_secs(8);
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "whoever asks for more runs has no other way to say so")]
 fn whatever_happens_no_more_calls_than_tokens_arrive_in_a_rolling_second() {
     let runs = std::env::var("QUOTA_RUNS").map_or(RUNS, |runs| runs.parse().expect("a number of runs"));
     for seed in 0..runs {
@@ -120,7 +121,7 @@ fn a_saturated_quota_is_used_to_95_percent_by_any_number_of_replicas_and_no_two_
         let (least, most) = (granted.iter().min().unwrap(), granted.iter().max().unwrap());
         let used = granted.iter().sum::<usize>();
         let longest_wait = log.waits.iter().flatten().max().unwrap();
-        println!("{replicas} replicas: {used} in 10 s, {least} to {most} each, {} trips", log.trips);
+        eprintln!("{replicas} replicas: {used} in 10 s, {least} to {most} each, {} trips", log.trips);
         assert!(used >= 190, "{replicas} replicas: {used} in 10 s");
         assert!(most - least <= 2, "{replicas} replicas: {granted:?}, longest wait {longest_wait:?}");
     }
@@ -154,7 +155,7 @@ fn without_the_store_each_replica_uses_its_share_and_then_all_share_again() {
     };
 
     let (lost, regained) = (silence(0), silence(10));
-    println!("silent for {lost:?} after the loss, for {regained:?} after the return");
+    eprintln!("silent for {lost:?} after the loss, for {regained:?} after the return");
     assert!(lost < ms(2500), "{lost:?}");
     assert!(regained < ms(2800), "{regained:?}");
     assert!((50..=54).contains(&between(4, 7)), "three shares of six: {}", between(4, 7));

@@ -259,7 +259,7 @@ impl Ledger {
             first: self.next_number,
             want,
             refused: self.refused.map(|granted_at| now.saturating_duration_since(granted_at)),
-            settled: self.to_tell(now),
+            settled: self.due_reports(now),
         };
         self.next_number += u64::from(want);
         let Lease { until, term, .. } = self.lease;
@@ -303,7 +303,7 @@ impl Ledger {
     /// The state of the tokens for a sign of life at `now`, where `waiting` fetches wait.
     pub fn books(&mut self, waiting: usize, now: Instant) -> Books {
         self.drop_stale(now);
-        let settled = self.to_tell(now);
+        let settled = self.due_reports(now);
         let reserved = self.reserved.iter().map(|reserved| reserved.number);
         let open = reserved.chain(self.calls.keys().copied()).collect();
         Books { waits: waiting > 0, settled, open }
@@ -345,7 +345,7 @@ impl Ledger {
     }
 
     /// What can be told at `now`. A call that was handed over longer ago than the guard needs no answer for that.
-    fn to_tell(&mut self, now: Instant) -> Vec<Settled> {
+    fn due_reports(&mut self, now: Instant) -> Vec<Settled> {
         let guard = self.agreement.guard;
         self.calls.retain(|&number, call| {
             let Whereabouts::HandedOver { at } = call.whereabouts else { return true };
