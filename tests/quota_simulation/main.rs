@@ -2,7 +2,7 @@
 //!
 //! A failure names its seed; the same seed gives the same run.
 
-#![expect(clippy::print_stderr, reason = "the figures of docs/adr/0008 are shown by --nocapture")]
+#![expect(clippy::print_stderr, reason = "the figures of docs/adr/0011 are shown by --nocapture")]
 
 mod agreement;
 mod alternatives;
