@@ -16,6 +16,8 @@ mod open_record;
 mod pages;
 mod permission;
 mod regions;
+mod rooms;
+mod sharing;
 mod upstreams;
 mod urls;
 mod wide_readers;
@@ -35,6 +37,7 @@ pub use files::FileAnswer;
 pub use instances::{InstanceList, InstancesAsk, ListedInstance};
 pub use open_record::OpenRecord;
 pub use pages::Slice;
+pub use rooms::Rooms;
 pub use urls::{Source, UrlsAnswer, Why};
 
 use behalf::Behalf;
@@ -47,7 +50,13 @@ use crate::{
     metrics::Metrics,
     policy::{Policies, Principal},
     quota::{Driver, Limits, Line},
-    tencent::{self, ApiAction, client::Client, credentials::CredentialStore, error::CallError},
+    store::Store,
+    tencent::{
+        self, ApiAction,
+        client::Client,
+        credentials::CredentialStore,
+        error::{CallError, Class},
+    },
     traces::Trace,
 };
 
@@ -66,21 +75,11 @@ pub struct Broker {
     wide_readers: wide_readers::WideReaders,
     credentials: Arc<CredentialStore>,
     metrics: Arc<Metrics>,
+    store: Option<Store>,
+    sharing: Option<sharing::Sharing>,
     rules: Rules,
     max_retries: u32,
     clock: Clock,
-}
-
-/// What the broker introduces to each other and to the upstream.
-pub struct Rooms {
-    /// What the policies say at first.
-    pub policies: Policies,
-    /// Where records go.
-    pub audit: Audit,
-    /// What calls are signed with.
-    pub credentials: Arc<CredentialStore>,
-    /// What is counted.
-    pub metrics: Arc<Metrics>,
 }
 
 /// One worker's way to the upstream and to the audit, beside what it shares with the others. Neither can change threads.
@@ -165,8 +164,9 @@ impl Broker {
         rooms: Rooms,
         clock: Clock,
     ) -> (Arc<Self>, Vec<Driver>) {
-        let Rooms { policies, audit, credentials, metrics } = rooms;
-        let (upstreams, drivers) = upstreams::Upstreams::new(&settings.endpoints, &settings.regions, limits, &clock);
+        let Rooms { policies, audit, credentials, metrics, store, fleet, shared_cache } = rooms;
+        let (upstreams, drivers) =
+            upstreams::Upstreams::new(&settings.endpoints, &settings.regions, limits, fleet.as_ref(), &clock);
         let broker = Self {
             policies: ArcSwap::from_pointee(decisions::InForce::new(policies)),
             regions: regions::Regions::new(&settings.regions, rules.list_ttl),
@@ -181,6 +181,8 @@ impl Broker {
             wide_readers: wide_readers::WideReaders::new(clock.monotonic()),
             credentials,
             metrics,
+            store,
+            sharing: shared_cache.map(sharing::Sharing::new),
             rules,
             max_retries: settings.max_retries,
             clock,
@@ -226,6 +228,11 @@ impl Broker {
     /// Whether records cannot be written at the moment.
     pub fn audit_is_failing(&self) -> bool {
         self.audit.is_failing()
+    }
+
+    /// Whether the store that replicas share is there; nothing where there is none.
+    pub fn shared_store_is_up(&self) -> Option<bool> {
+        self.store.as_ref().map(Store::is_up)
     }
 
     /// When the gateway's own keys end; nothing where they do not.
@@ -375,6 +382,11 @@ impl<T> Settled<T> {
     pub fn into_parts(self) -> (Result<T, Failure>, OpenRecord) {
         (self.outcome, self.record)
     }
+}
+
+/// Whether the upstream said that there is no such instance or no such backup, which is remembered.
+fn says_missing(error: &CallError) -> bool {
+    matches!(error.class(), Some(Class::InstanceNotFound | Class::BackupNotFound))
 }
 
 /// 128 random bits as an id. Where the system gives no randomness the process cannot promise unique records, and says

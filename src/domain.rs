@@ -5,6 +5,7 @@
 pub mod caller;
 pub mod clock;
 pub mod ids;
+pub mod key_file;
 pub mod network;
 pub mod steady;
 pub mod throttle;

@@ -19,6 +19,8 @@ pub mod quota;
 pub mod tencent;
 pub mod traces;
 
+pub mod store;
+
 pub mod metrics;
 pub mod outbound;
 pub mod telemetry;

@@ -6,6 +6,7 @@
 mod families;
 mod handles;
 mod labels;
+mod shared;
 mod tls;
 mod words;
 
@@ -17,6 +18,7 @@ use prometheus::{
 
 pub use handles::{HttpMetrics, Method, Route};
 pub use labels::{Breadth, LookupResult, Scope};
+pub use shared::SharedLookup;
 pub use tls::{Handshake, TlsMetrics};
 
 use self::{families::Families, words::Counters};
@@ -51,6 +53,7 @@ pub struct Metrics {
     /// Policies that failed to evaluate and so denied.
     pub policy_errors: IntCounter,
     cache_lookups: [IntCounter; LookupResult::ALL.len()],
+    shared_lookups: [IntCounter; SharedLookup::ALL.len()],
     cache_bytes: IntGauge,
     upstream_requests: Counters<2>,
     upstream_durations: Vec<(&'static str, Histogram)>,
@@ -169,6 +172,7 @@ impl Metrics {
             policy_errors: family
                 .counter("gateway_policy_errors_total", "Policies that failed to evaluate, and so denied."),
             cache_lookups: LookupResult::ALL.map(|result| lookups.with_label_values(&["local", result.as_str()])),
+            shared_lookups: SharedLookup::ALL.map(|result| lookups.with_label_values(&["shared", result.as_str()])),
             cache_bytes: family.gauge("gateway_cache_bytes", "Bytes that cached answers weigh, bodies included."),
             upstream_requests: Counters::new(
                 family.counters(

@@ -11,6 +11,7 @@ mod listeners;
 mod memory;
 mod parts;
 mod reload;
+mod sharing;
 mod start;
 mod tls;
 
@@ -22,7 +23,7 @@ pub use failures::Failure;
 pub use parts::check_files;
 pub use tls::Settings as TlsSettings;
 
-use crate::{audit, cache, http::cors, identity, policy, quota, telemetry, tencent, traces::CollectorUrl};
+use crate::{audit, cache, http::cors, identity, policy, quota, store, telemetry, tencent, traces::CollectorUrl};
 
 /// What `[server]` says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,6 +67,8 @@ pub struct Setup {
     pub per_caller: quota::CallerLimits,
     /// What is kept, and for how long.
     pub cache: cache::Rules,
+    /// The store that replicas share, where there is one.
+    pub shared: Option<store::Settings>,
     /// The record of decisions.
     pub audit: audit::Settings,
     /// Log lines.

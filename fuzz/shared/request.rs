@@ -232,7 +232,15 @@ async fn serve(
     let started = CredentialStore::start(&tencent.credentials, &roots, &clock).await;
     let (credentials, _refresher) = started.expect("the credentials are there");
     let metrics = Metrics::new("fuzz", &Words::default());
-    let rooms = Rooms { policies, audit, credentials: Arc::clone(&credentials), metrics };
+    let rooms = Rooms {
+        policies,
+        audit,
+        credentials: Arc::clone(&credentials),
+        metrics,
+        store: None,
+        fleet: None,
+        shared_cache: None,
+    };
     let (broker, _drivers) = Broker::new(&tencent, config.rate_limit, config.cache, rooms, clock.clone());
     let endless = NonZeroU32::MAX;
     let limits = redis_backup_gateway::quota::CallerLimits { requests_per_second: endless, burst: endless };

@@ -1,7 +1,10 @@
 //! One fetch, attempt by attempt: a token, a call, and again where that is safe and somebody still waits.
 
 use std::{
+    future::poll_fn,
+    pin::pin,
     sync::Arc,
+    task::Poll,
     time::{Duration, SystemTime},
 };
 
@@ -11,7 +14,7 @@ use super::{behalf::Behalf, upstreams::Upstream};
 use crate::{
     domain::{Clock, Region, SpanId},
     metrics::Metrics,
-    quota::{Abandoned, Fetch, Grant},
+    quota::{Abandoned, Fetch, Grant, Leash},
     tencent::{
         ApiAction,
         client::Progress,
@@ -73,12 +76,20 @@ impl Course<'_> {
         let mut may_renew = true;
         let mut number = 0;
         loop {
-            number += 1;
             let span = self.behalf.trace.step(Step::Queue);
             let mut grant = fetch.granted().await?;
             drop(span);
             let used = self.credentials.current();
-            let attempt = self.attempt(number, &mut grant, &used, id_of, &call).await;
+            let leash = grant.leash();
+            let call = self.attempt(number + 1, &mut grant, &used, id_of, &call);
+            let Some(attempt) = self.on_leash(&leash, call).await else {
+                // Nothing was sent, so that this was no attempt.
+                tracing::debug!(action = self.action.as_str(), "the call's token was taken back");
+                drop(grant);
+                fetch.requeue(self.clock.monotonic())?;
+                continue;
+            };
+            number += 1;
             let now = self.clock.monotonic();
             self.log(&attempt, id_of);
             let error = match attempt.outcome {
@@ -134,6 +145,20 @@ impl Course<'_> {
         self.upstream.learn(&pass, outcome.as_ref().err(), now);
         self.describe(&span, number, &outcome, id_of);
         Attempt { number, outcome, took: now - began, waited: grant.waited(), span: span.id() }
+    }
+
+    /// Goes on with an attempt while its call may leave, or has left; `None` where it may not any more. A call that opens
+    /// its connection for long may lose the right to leave meanwhile, so that this is asked before every step.
+    async fn on_leash<T>(&self, leash: &Leash, attempt: impl Future<Output = T>) -> Option<T> {
+        let mut attempt = pin!(attempt);
+        poll_fn(|context| {
+            if leash.holds(self.clock.monotonic()) {
+                attempt.as_mut().poll(context).map(Some)
+            } else {
+                Poll::Ready(None)
+            }
+        })
+        .await
     }
 
     /// The attempt in the words of OpenTelemetry's conventions for calls by HTTP.

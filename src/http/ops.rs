@@ -40,6 +40,9 @@ struct Readiness<'a> {
     audit: &'static str,
     credentials: &'static str,
     upstream: &'static str,
+    /// Left out where none is configured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shared_store: Option<&'static str>,
     issuers: Vec<Issuer<'a>>,
 }
 
@@ -128,6 +131,9 @@ async fn scrape(health: web::Data<Health>) -> HttpResponse {
     let broker = &health.broker;
     let issuers = health.identity.readiness();
     let spans = health.traces.counts();
+    if let Some(is_up) = broker.shared_store_is_up() {
+        broker.metrics().shared_store(is_up);
+    }
     let key_files_are_good = !issuers.iter().any(|issuer| issuer.has_bad_file);
     let readings = Readings {
         is_ready: health.is_ready(&issuers),
@@ -172,9 +178,10 @@ async fn ready(health: web::Data<Health>) -> HttpResponse {
     let lacks_keys = readiness.iter().any(|issuer| !issuer.has_keys);
     let have_expired = health.broker.credentials_have_expired();
     let is_left_alone = health.broker.upstream_is_left_alone();
+    let store_is_up = health.broker.shared_store_is_up();
     let (status, mut answer) = if !health.is_ready(&readiness) {
         ("not_ready", HttpResponse::ServiceUnavailable())
-    } else if lacks_keys || have_expired || is_left_alone {
+    } else if lacks_keys || have_expired || is_left_alone || store_is_up == Some(false) {
         ("degraded", HttpResponse::Ok())
     } else {
         ("ready", HttpResponse::Ok())
@@ -185,6 +192,7 @@ async fn ready(health: web::Data<Health>) -> HttpResponse {
         audit: if audit_fails { "failing" } else { "ok" },
         credentials: if have_expired { "expired" } else { "ok" },
         upstream: if is_left_alone { "failing" } else { "ok" },
+        shared_store: store_is_up.map(|is_up| if is_up { "ok" } else { "away" }),
         issuers: readiness
             .iter()
             .map(|issuer| Issuer { name: &issuer.name, keys: if issuer.has_keys { "ok" } else { "missing" } })

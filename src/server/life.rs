@@ -9,7 +9,7 @@ use tokio::{
 };
 
 use super::door::Door;
-use crate::{audit::Audit, http::Health, traces::Traces};
+use crate::{audit::Audit, http::Health, quota::Fleet, traces::Traces};
 
 /// How often the head of the audit's chain goes to the log.
 const AUDIT_HEAD_TICK: Duration = Duration::from_secs(60 * 60);
@@ -42,6 +42,8 @@ pub(super) struct Gateway {
     pub(super) health: Arc<Health>,
     pub(super) audit: Audit,
     pub(super) traces: Traces,
+    /// Those who share the quota, where they do.
+    pub(super) fleet: Option<Fleet>,
     pub(super) signals: Signals,
     pub(super) door: Door,
     pub(super) drain: Drain,
@@ -88,7 +90,7 @@ impl Drain {
 impl Gateway {
     /// Serves, drains and ends: not ready at once, accepting for a while, then only what has come in.
     pub(super) async fn live(self) -> ExitCode {
-        let Self { public, admin, health, audit, traces, mut signals, door, drain } = self;
+        let Self { public, admin, health, audit, traces, fleet, mut signals, door, drain } = self;
         let handles = [public.handle(), admin.handle()];
         let (mut public, mut admin) = (rt::spawn(public), rt::spawn(admin));
 
@@ -124,6 +126,9 @@ impl Gateway {
             // A worker that was stopped drops its requests a moment later, and what was cut is on the record all the same.
             if !audit.desks_are_gone(WORKERS_END).await {
                 tracing::error!("a worker did not end; records of requests that were cut may be missing");
+            }
+            if let Some(fleet) = fleet {
+                fleet.leave().await;
             }
             audit.close().await;
             log_head(&audit);

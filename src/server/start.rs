@@ -18,6 +18,7 @@ use super::{
     memory,
     parts::{Files, Parts},
     reload::{self, ConfigurationFile, Reloadable, Reloading},
+    sharing::Sharing,
     tls::Gate,
 };
 use crate::{
@@ -54,7 +55,7 @@ pub(super) async fn start(setup: Setup) -> Result<Gateway, Vec<Failure>> {
 /// Introduces the parts to each other, and sets everything going but the listeners.
 fn assemble(setup: Setup, parts: Parts, clock: Clock) -> io::Result<Gateway> {
     let Parts { signals, hangup, files, credentials, renewer, public, admin, audit } = parts;
-    let Files { roots, identity, refresher, policies_seen, policies, tls } = files;
+    let Files { roots, identity, refresher, policies_seen, policies, tls, sharing } = files;
     let traces = Traces::start(setup.otlp, &clock)?;
     let tencent = Arc::new(setup.tencent);
     let reasons = Denial::reasons();
@@ -67,8 +68,15 @@ fn assemble(setup: Setup, parts: Parts, clock: Clock) -> io::Result<Gateway> {
     let metrics = Metrics::new(option_env!("GATEWAY_REVISION").unwrap_or("unknown"), &words);
     let panics = metrics.panics.clone();
     telemetry::count_panics(move || panics.inc());
-    let rooms =
-        Rooms { policies, audit: audit.clone(), credentials: Arc::clone(&credentials), metrics: Arc::clone(&metrics) };
+    let rooms = Rooms {
+        policies,
+        audit: audit.clone(),
+        credentials: Arc::clone(&credentials),
+        metrics: Arc::clone(&metrics),
+        store: sharing.as_ref().map(|sharing| sharing.store.clone()),
+        fleet: sharing.as_ref().map(|sharing| sharing.fleet.clone()),
+        shared_cache: sharing.as_ref().and_then(|sharing| Some(sharing.cache.as_ref()?.0.clone())),
+    };
     let (broker, drivers) = Broker::new(&tencent, setup.rate_limit, setup.cache, rooms, clock.clone());
     let caller_quota = Arc::new(CallerQuota::new(setup.per_caller, clock.clone()));
     let health = Arc::new(Health::new(Arc::clone(&broker), Arc::clone(&identity), traces.clone()));
@@ -80,6 +88,12 @@ fn assemble(setup: Setup, parts: Parts, clock: Clock) -> io::Result<Gateway> {
     ];
     if let Some(tls) = &tls {
         reloadables.push(Reloadable::tls(Arc::clone(tls), Arc::clone(&metrics)));
+    }
+    let fleet = sharing.as_ref().map(|sharing| sharing.fleet.clone());
+    if let Some(Sharing { mut keeper, heart, cache, .. }) = sharing {
+        rt::spawn(async move { keep_at("shared store", async || keeper.run().await).await });
+        rt::spawn(async move { keep_at("shared quota", async || heart.beat().await).await });
+        reloadables.extend(cache.map(|(cache, key_file)| Reloadable::shared_cache(cache, key_file)));
     }
     let configuration = setup.file.map(ConfigurationFile::new);
 
@@ -138,7 +152,7 @@ fn assemble(setup: Setup, parts: Parts, clock: Clock) -> io::Result<Gateway> {
     rt::spawn(async move { keep_at("audit head", async || life::say_audit_head(&heads).await).await });
     let version = env!("CARGO_PKG_VERSION");
     tracing::info!(%public_address, %admin_address, tls = speaks_tls, workers, version, "listening");
-    Ok(Gateway { public, admin, health, audit, traces, signals, door, drain })
+    Ok(Gateway { public, admin, health, audit, traces, fleet, signals, door, drain })
 }
 
 async fn forget_idle_callers(callers: &CallerQuota) {

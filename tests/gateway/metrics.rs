@@ -42,7 +42,7 @@ const FAMILIES: [(&str, &str, &[&str]); 28] = [
 const CLOSED: [(&str, usize); 12] = [
     ("gateway_auth_failures_total", 30),
     ("gateway_authz_denials_total", 3),
-    ("gateway_cache_lookups_total", 4),
+    ("gateway_cache_lookups_total", 10),
     ("gateway_jwks_refreshes_total", 2),
     ("gateway_last_reload_successful", 5),
     ("gateway_otlp_spans_dropped_total", 3),

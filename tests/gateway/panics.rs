@@ -167,7 +167,15 @@ async fn serve(config: Config) -> (SocketAddr, Arc<Metrics>, actix_web::dev::Ser
     let metrics = Metrics::new("test", &Words::default());
     let panics = metrics.panics.clone();
     telemetry::count_panics(move || panics.inc());
-    let rooms = Rooms { policies, audit, credentials: Arc::clone(&credentials), metrics: Arc::clone(&metrics) };
+    let rooms = Rooms {
+        policies,
+        audit,
+        credentials: Arc::clone(&credentials),
+        metrics: Arc::clone(&metrics),
+        store: None,
+        fleet: None,
+        shared_cache: None,
+    };
     let (broker, _drivers) = Broker::new(&tencent, config.rate_limit, config.cache, rooms, clock.clone());
     let caller_quota = Arc::new(CallerQuota::new(config.per_caller, clock.clone()));
     let traces = Traces::start(None, &clock).unwrap();

@@ -1,6 +1,7 @@
 //! The list itself, in the order of the documentation. Defaults are those of the contract with our users: a change here
 //! changes the product.
 
+mod shared;
 mod tencent;
 
 use super::{
@@ -23,7 +24,7 @@ const fn key(path: &'static str, kind: Kind, otherwise: Otherwise, meaning: &'st
 
 /// Every key that this version knows.
 pub(in crate::config) fn all() -> impl Iterator<Item = &'static Key> {
-    [FIRST, tencent::KEYS, REST].into_iter().flatten()
+    [FIRST, tencent::KEYS, REST, shared::KEYS, LAST].into_iter().flatten()
 }
 
 /// The keys before `[tencent]`.
@@ -211,7 +212,7 @@ const FIRST: &[Key] = &[
     key("policy.dir", Kind::Path, Is("config/policies"), "The folder whose `*.cedar` files are the policies."),
 ];
 
-/// The keys behind `[tencent]`.
+/// The keys between `[tencent]` and `[shared]`.
 const REST: &[Key] = &[
     key(
         "rate_limit.requests_per_second",
@@ -312,6 +313,10 @@ const REST: &[Key] = &[
         Is("30s"),
         "How long a listing of instances is remembered, and the least time between two of one region.",
     ),
+];
+
+/// The keys behind `[shared]`.
+const LAST: &[Key] = &[
     key(
         "audit.sink",
         Kind::Word(&["stdout", "file"]),
