@@ -83,7 +83,8 @@ impl Course<'_> {
             let leash = grant.leash();
             let call = self.attempt(number + 1, &mut grant, &used, id_of, &call);
             let Some(attempt) = self.on_leash(&leash, call).await else {
-                // Nothing was sent, so that this was no attempt.
+                // Nothing was sent, or over a connection that was still being opened as far as anybody knew: no attempt,
+                // since nothing of it is known.
                 tracing::debug!(action = self.action.as_str(), "the call's token was taken back");
                 drop(grant);
                 fetch.requeue(self.clock.monotonic())?;

@@ -113,7 +113,6 @@ struct Trace {
     agreement: Agreement,
     now: u64,
     run: u32,
-    up_seconds: u64,
     replicas: Vec<Replica>,
     granted: usize,
     outcomes: [usize; 4],
@@ -142,7 +141,6 @@ impl Trace {
         let replicas = (0..chance.between(1, u64::from(replicas.min(4)) + 1))
             .map(|number| Replica { name: format!("replica{number}"), open: Vec::new(), next_number: 0 })
             .collect();
-        let up_seconds = chance.one_of(&[0, 1, 3600]);
         Self {
             chance,
             redis: Redis::start(),
@@ -152,7 +150,6 @@ impl Trace {
             agreement,
             now: 1_800_000_000_000_000,
             run: 1,
-            up_seconds,
             replicas,
             granted: 0,
             outcomes: [0; 4],
@@ -205,7 +202,7 @@ impl Trace {
             .arg(&["seconds", &(self.now / 1_000_000).to_string()])
             .arg(&["micros", &(self.now % 1_000_000).to_string()])
             .arg("info")
-            .arg(format!("# Server\r\nrun_id:{}\r\nuptime_in_seconds:{}\r\n", self.run(), self.up_seconds))
+            .arg(format!("# Server\r\nrun_id:{}\r\n", self.run()))
             .exec(&mut self.redis.connection)
             .expect("it takes what it is told");
     }
@@ -224,7 +221,7 @@ impl Trace {
         let real = ask(&self.take, &keys, &take.arguments(envelope), &mut self.redis.connection);
         let real = Reply::of_take(&real).expect("the script answers as it says");
         let run = self.run();
-        let server = Server { run: &run, now: self.now, up_seconds: self.up_seconds };
+        let server = Server { run: &run, now: self.now };
         let model = self.model.take(&server, envelope, bucket, &take);
         assert_eq!(real, model, "{envelope:?} {take:?}");
         self.count(&real);
@@ -257,7 +254,7 @@ impl Trace {
         let real = Reply::of_renewal(&real).expect("the script answers as it says");
         let buckets: Vec<_> = (0..BUCKETS).collect();
         let run = self.run();
-        let server = Server { run: &run, now: self.now, up_seconds: self.up_seconds };
+        let server = Server { run: &run, now: self.now };
         let model = self.model.renew(&server, envelope, &buckets, &renewal);
         assert_eq!(real, model, "{envelope:?} {renewal:?}");
         self.count(&real);

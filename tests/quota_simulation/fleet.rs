@@ -72,9 +72,11 @@ pub(crate) enum Mishap {
     Freezes { lasts: Duration },
     /// The server dies and comes up again after so long, with the data of so long before; `None`: with none.
     Restarts { after: Duration, data_from: Option<Duration> },
-    /// Another server takes its place, whose clock shows something else, with the data of so long before. Those
-    /// replicas whose bit is set go on talking to the old one for so long.
-    FailsOver { ahead_millis: i64, data_from: Duration, stay: u64, stay_for: Duration },
+    /// Another server takes its place, whose clock shows something else, with the data of so long before; `None`: with
+    /// none. Those replicas whose bit is set go on talking to the old one for so long.
+    FailsOver { ahead_millis: i64, data_from: Option<Duration>, stay: u64, stay_for: Duration },
+    /// Somebody empties the server.
+    IsEmptied,
     /// The server's clock is set.
     ClockIsSet { by_millis: i64 },
 }
@@ -130,8 +132,6 @@ struct Server {
     up: bool,
     frozen_until: Duration,
     queued: Vec<usize>,
-    /// Zero: long before the beginning of time.
-    started_at: Duration,
     /// What its clock shows at the beginning of time, in microseconds.
     clock: i64,
     /// Its data at earlier moments.
@@ -273,10 +273,7 @@ impl Fleet {
                     self.schedule(Duration::ZERO, event);
                 }
             }
-            Event::ServerUp { server } => {
-                self.servers[server].up = true;
-                self.servers[server].started_at = self.now;
-            }
+            Event::ServerUp { server } => self.servers[server].up = true,
             Event::Samples => {
                 let now = self.now;
                 for server in &mut self.servers {
@@ -518,9 +515,7 @@ impl Fleet {
         let clock = (server.clock + now.as_micros() as i64) as u64;
         let message = &mut self.messages[index];
         let run = server.run.clone();
-        let up_seconds =
-            now.saturating_sub(server.started_at).as_secs() + if server.started_at.is_zero() { 3600 } else { 0 };
-        let asked = Asked { run: &run, now: clock, up_seconds };
+        let asked = Asked { run: &run, now: clock };
         let answer = match &message.content {
             Content::LookUp(purpose) => {
                 let nothing = Renewal { purpose: *purpose, known: 0, books: Vec::new() };
@@ -638,7 +633,7 @@ impl Fleet {
             }
             Mishap::FailsOver { ahead_millis, data_from, stay, stay_for } => {
                 let old = &self.servers[self.current];
-                let data = old.data_from(self.now.saturating_sub(data_from));
+                let data = data_from.map(|ago| old.data_from(self.now.saturating_sub(ago))).unwrap_or_default();
                 let clock = old.clock + ahead_millis * 1000;
                 if stay == 0 {
                     let old = self.current;
@@ -646,6 +641,7 @@ impl Fleet {
                 }
                 self.take_over(data, clock, stay, stay_for);
             }
+            Mishap::IsEmptied => self.servers[self.current].store = Store::default(),
             Mishap::ClockIsSet { by_millis } => self.servers[self.current].clock += by_millis * 1000,
         }
     }
@@ -703,16 +699,7 @@ impl Fleet {
 impl Server {
     fn new(number: usize, store: Store, clock: i64) -> Self {
         let run = format!("{number:040x}");
-        Self {
-            run,
-            store,
-            up: true,
-            frozen_until: Duration::ZERO,
-            queued: Vec::new(),
-            started_at: Duration::ZERO,
-            clock,
-            snapshots: Vec::new(),
-        }
+        Self { run, store, up: true, frozen_until: Duration::ZERO, queued: Vec::new(), clock, snapshots: Vec::new() }
     }
 
     fn data_from(&self, at: Duration) -> Store {

@@ -64,7 +64,7 @@ fn mishap(chance: &mut Chance, replicas: u32) -> (Duration, Mishap) {
     let lasts = short(chance);
     // Before that there is nothing that a replica of the store could have copied.
     let fails_over_at = at.max(ms(3000));
-    let mishap = match chance.between(0, 8) {
+    let mishap = match chance.between(0, 9) {
         0 | 1 => Mishap::Cut { replica, lasts },
         2 => Mishap::Stops { replica, lasts },
         3 => Mishap::Dies { replica, back_after: lasts },
@@ -79,13 +79,14 @@ fn mishap(chance: &mut Chance, replicas: u32) -> (Duration, Mishap) {
                 fails_over_at,
                 Mishap::FailsOver {
                     ahead_millis: chance.one_of(&[-30_000, -700, 0, 400, 30_000, 4_000_000]),
-                    data_from: chance.one_of(&[ms(0), ms(300), ms(1000)]),
+                    data_from: chance.one_of(&[None, Some(ms(0)), Some(ms(300)), Some(ms(1000))]),
                     // With more replicas than tokens there are no shares that two servers could keep to.
                     stay: if replicas > 20 { 0 } else { chance.one_of(&[0, 0, 1, 2, 5]) },
                     stay_for: short(chance),
                 },
             );
         }
+        8 => Mishap::IsEmptied,
         _ => Mishap::ClockIsSet { by_millis: chance.one_of(&[-30_000, -50, -5, 300, 30_000]) },
     };
     (at, mishap)

@@ -32,7 +32,6 @@ pub(crate) struct Server<'a> {
     pub run: &'a str,
     /// Microseconds of its clock.
     pub now: u64,
-    pub up_seconds: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -267,12 +266,11 @@ impl Store {
             return Err(Outcome::Late);
         }
         let now = now as f64;
-        let before = self.fleet.take();
-        let began = if before.is_some() { now } else { now - server.up_seconds as f64 * SECOND };
-        let known = before.filter(|fleet| fleet.run == run && now >= fleet.last - STEP && !(looks_up && voids));
+        let known =
+            self.fleet.take().filter(|fleet| fleet.run == run && now >= fleet.last - STEP && !(looks_up && voids));
         let mut fleet = known.unwrap_or_else(|| {
             self.members.values_mut().for_each(|lease_until| *lease_until = now);
-            Fleet { run: run.to_owned(), began, last: now, vouched: 0.0, held: 0.0, held_until: 0.0 }
+            Fleet { run: run.to_owned(), began: now, last: now, vouched: 0.0, held: 0.0, held_until: 0.0 }
         });
         fleet.last = fleet.last.max(now);
         self.members.retain(|_, lease_until| *lease_until > now - LATELY);
@@ -311,9 +309,10 @@ impl Store {
         if visit.now < visit.began + UNKNOWN {
             return lacking;
         }
-        let mut known = self.members.len() as f64;
-        if visit.now < visit.began + LATELY {
-            known = known.max(visit.vouched);
+        let known = self.members.len() as f64;
+        let stay_away = self.members.values().any(|until| *until <= visit.began) || known < visit.vouched;
+        if stay_away && visit.now < visit.began + LATELY {
+            return lacking;
         }
         lacking.min((known - live).max(0.0))
     }

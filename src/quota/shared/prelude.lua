@@ -10,9 +10,8 @@
 --       5 replicas, 6 guard, 7 length of a lease, 8 length of the silence after a new beginning; then the script's own.
 
 local time = redis.call('TIME')
-local info = redis.call('INFO', 'server')
 local now = time[1] * 1000000 + time[2]
-local run = string.match(info, 'run_id:(%x+)')
+local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
 
 local SECOND = 1000000
 -- By so much the clock may run back unnoticed: what is held back stays so for as long.
@@ -46,17 +45,14 @@ local tokens, replicas, guard = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(A
 local lease, quiet = tonumber(ARGV[7]), tonumber(ARGV[8])
 
 -- Another server, or a clock that ran back: whatever is written here may lack the last second, or be in another time.
--- A clock that was set ahead is found out by those who know what it can show. All leases end, and nothing is granted
--- until whatever the past granted has arrived a second ago. A server that holds nothing of ours did not follow another:
--- what was granted before it started was granted by somebody else.
+-- So it is where nothing is written: somebody may have emptied this server, or sent everybody here from another that was
+-- in use a moment ago. A clock that was set ahead is found out by those who know what it can show. All leases end, and
+-- nothing is granted until whatever the past granted has arrived a second ago.
 local fleet = redis.call('HMGET', KEYS[1], 'run', 'began', 'last', 'vouched', 'held', 'held_until')
 local began, last, vouched = tonumber(fleet[2]), tonumber(fleet[3]), tonumber(fleet[4])
 local held, held_until = tonumber(fleet[5]), tonumber(fleet[6])
 if fleet[1] ~= run or now < last - STEP or (looks_up and ARGV[9] == 'void') then
   began, last, vouched, held, held_until = now, now, 0, 0, 0
-  if not fleet[1] then
-    began = now - string.match(info, 'uptime_in_seconds:(%d+)') * SECOND
-  end
   for _, known in ipairs(redis.call('ZRANGE', KEYS[2], 0, -1)) do
     redis.call('ZADD', KEYS[2], now, known)
   end
@@ -80,7 +76,8 @@ end
 local lease_until = tonumber(redis.call('ZSCORE', KEYS[2], replica) or 0)
 
 -- How many replicas may be drawing on their shares of the quota by themselves: those whose leases lapsed and who did
--- not say that they leave, but no more than the fleet lacks. After a new beginning it is whoever the fleet lacks. One
+-- not say that they leave, but no more than the fleet lacks. After a new beginning it is whoever the fleet lacks, until
+-- all who were here before have come back: the others may be with another server, which has what nobody here uses. One
 -- who joins may be the successor of one that drew on its share a moment ago, and what that one sent still counts.
 local function counted()
   local live = redis.call('ZCOUNT', KEYS[2], '(' .. text(now), '+inf')
@@ -89,8 +86,9 @@ local function counted()
     return lacking
   end
   local known = redis.call('ZCARD', KEYS[2])
-  if now < began + LATELY then
-    known = math.max(known, vouched)
+  local stay_away = redis.call('ZCOUNT', KEYS[2], '-inf', text(began)) > 0 or known < vouched
+  if stay_away and now < began + LATELY then
+    return lacking
   end
   return math.min(lacking, math.max(0, known - live))
 end
