@@ -22,7 +22,7 @@ CONTENTS = {
     "encryption-key": KEY,
     "audit-key": KEY,
     "hs256-secret": "fake secret of an issuer, 32 bytes at least",
-    "revoked.txt": "sub:ci:somebody\n",
+    "revoked.txt": "sub:sso:somebody\n",
     "jwks.json": '{"keys": []}',
     "our.cedar": "forbid (principal, action, resource);",
     "tls.crt": (CERTIFICATES / "server.pem").read_text(encoding="utf-8"),
