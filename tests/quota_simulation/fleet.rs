@@ -297,6 +297,12 @@ impl Fleet {
     // ---- a replica
 
     fn start(&mut self, replica: usize) {
+        let cut_for = self.places[replica].cut_until.saturating_sub(self.now);
+        if !cut_for.is_zero() {
+            // Nobody knows of a process that never reached the store, and the decision record promises nothing for it.
+            self.schedule(cut_for, Event::Starts { replica });
+            return;
+        }
         let number = self.scheduled;
         // As much as a clock that a time daemon corrects may be off.
         let drift = self.chance.between(0, 1000) as f64 / 1e6 - 500e-6;

@@ -115,9 +115,10 @@ impl Lease {
 impl Membership {
     /// That of a process that starts at `now`, under a name that no other has.
     ///
-    /// What an earlier process spent is unknown to it, so that its share is free after as long as that may count.
+    /// Others may be granted everything by a store that it does not reach, until they lose it, too: its share is free as
+    /// late as if it had been with them until now.
     pub fn new(agreement: Agreement, replica: String, now: Instant) -> Self {
-        let share_from = now + agreement.settling();
+        let share_from = now + agreement.quiet();
         let lease = Lease { until: None, share_from: Some(share_from), resumes_at: share_from, term: 0 };
         Self {
             agreement,

@@ -83,12 +83,12 @@ fn a_process_that_starts_joins_at_once_for_nothing_of_it_is_under_way() {
 }
 
 #[test]
-fn without_a_store_from_the_start_the_share_is_there_after_a_second() {
+fn without_a_store_from_the_start_the_share_is_there_after_the_silence() {
     let mut scene = Scene::new();
 
     let took = scene.unheard_until(Phase::Share);
 
-    assert!((ms(1060)..=ms(1080)).contains(&took), "{took:?}");
+    assert!((agreement().quiet()..=agreement().quiet() + ms(20)).contains(&took), "{took:?}");
 }
 
 #[test]
