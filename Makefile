@@ -43,6 +43,10 @@ binary: ## build the program as it is shipped into target/dist (REVISION= names 
 image-check: ## build the image around that program without an engine or a registry, run it, look at it (buildah)
 	@tests/image/run
 
+.PHONY: chart-check
+chart-check: ## the chart over its matrix of values: Helm, Kubernetes' schemas, checkov, the gateway itself (part of test)
+	@tests/chart/run
+
 .PHONY: release-check
 release-check: ## whether what `make binary` builds may be shipped: size, symbols, crates, licences, the same bytes twice
 	@scripts/release-check

@@ -73,7 +73,7 @@ fn callers(criterion: &mut Criterion) {
     assert!(admitted.is_some_and(|verdict| verdict.is_ok()));
     group.throughput(Throughput::Bytes(known.len() as u64));
     group.bench_function("recognise", |bencher| {
-        bencher.iter(|| black_box(identity.recognise(black_box(known.as_bytes()))))
+        bencher.iter(|| black_box(identity.recognise(black_box(known.as_bytes()))));
     });
     group.finish();
 }

@@ -28,6 +28,7 @@ use redis_backup_gateway::{
         tc3::{Method, Payload, Request, Scope, SigningKey},
         wire,
     },
+    traces::Trace,
 };
 use sandbox::{Options, Sandbox, credential, known};
 use secrecy::SecretString;
@@ -219,10 +220,18 @@ async fn worker(config: Config) -> Rc<Worker> {
     let started = CredentialStore::start(&tencent.credentials, &roots, &clock).await;
     let (credentials, _refresher) = started.expect("the credentials are there");
     let metrics = Metrics::new("bench", &Words::default());
-    let rooms = Rooms { policies, audit, credentials: Arc::clone(&credentials), metrics };
+    let rooms = Rooms {
+        policies,
+        audit,
+        credentials: Arc::clone(&credentials),
+        metrics,
+        store: None,
+        fleet: None,
+        shared_cache: None,
+    };
     let (broker, drivers) = Broker::new(&tencent, config.rate_limit, config.cache, rooms, clock.clone());
     for driver in drivers {
-        actix_web::rt::spawn(driver.run());
+        actix_web::rt::spawn(async move { driver.run().await });
     }
     Rc::new(Worker::new(broker, Client::new(tencent, &roots, credentials, clock)))
 }
@@ -245,6 +254,7 @@ fn ask(worker: &Worker) -> Ask {
             reason: None,
             request_id: RequestId::random(),
             trace_id: None,
+            trace: Trace::default(),
             deadline: worker.broker().clock().monotonic() + DAY,
         },
         instance: InstanceId::try_from(known::ORDERS).expect("an instance"),

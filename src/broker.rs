@@ -5,6 +5,7 @@
 
 mod attempts;
 mod backups;
+mod behalf;
 mod decisions;
 mod document;
 mod failure;
@@ -15,6 +16,8 @@ mod open_record;
 mod pages;
 mod permission;
 mod regions;
+mod rooms;
+mod sharing;
 mod upstreams;
 mod urls;
 mod wide_readers;
@@ -34,18 +37,27 @@ pub use files::FileAnswer;
 pub use instances::{InstanceList, InstancesAsk, ListedInstance};
 pub use open_record::OpenRecord;
 pub use pages::Slice;
+pub use rooms::Rooms;
 pub use urls::{Source, UrlsAnswer, Why};
 
+use behalf::Behalf;
 use permission::Wish;
 
 use crate::{
     audit::{Audit, AuditError, CacheUse, Decision, Desk, Fingerprints, Record},
     cache::{Local, Negative, Rules},
-    domain::{Action, BackupId, Caller, Clock, InstanceId, Network, Region, RequestId},
+    domain::{Action, BackupId, Caller, Clock, InstanceId, Network, Region, RequestId, TraceId},
     metrics::Metrics,
     policy::{Policies, Principal},
     quota::{Driver, Limits, Line},
-    tencent::{self, ApiAction, client::Client, credentials::CredentialStore, error::CallError},
+    store::Store,
+    tencent::{
+        self, ApiAction,
+        client::Client,
+        credentials::CredentialStore,
+        error::{CallError, Class},
+    },
+    traces::Trace,
 };
 
 /// What all workers share.
@@ -63,21 +75,11 @@ pub struct Broker {
     wide_readers: wide_readers::WideReaders,
     credentials: Arc<CredentialStore>,
     metrics: Arc<Metrics>,
+    store: Option<Store>,
+    sharing: Option<sharing::Sharing>,
     rules: Rules,
     max_retries: u32,
     clock: Clock,
-}
-
-/// What the broker introduces to each other and to the upstream.
-pub struct Rooms {
-    /// What the policies say at first.
-    pub policies: Policies,
-    /// Where records go.
-    pub audit: Audit,
-    /// What calls are signed with.
-    pub credentials: Arc<CredentialStore>,
-    /// What is counted.
-    pub metrics: Arc<Metrics>,
 }
 
 /// One worker's way to the upstream and to the audit, beside what it shares with the others. Neither can change threads.
@@ -100,8 +102,10 @@ pub struct Asker {
     pub reason: Option<Arc<str>>,
     /// The id that the caller reads in the answer.
     pub request_id: RequestId,
-    /// The trace that the caller is part of.
-    pub trace_id: Option<Arc<str>>,
+    /// The trace that the request is part of.
+    pub trace_id: Option<TraceId>,
+    /// What the request's spans are written to.
+    pub trace: Trace,
     /// When the answer is due.
     pub deadline: Instant,
 }
@@ -160,8 +164,9 @@ impl Broker {
         rooms: Rooms,
         clock: Clock,
     ) -> (Arc<Self>, Vec<Driver>) {
-        let Rooms { policies, audit, credentials, metrics } = rooms;
-        let (upstreams, drivers) = upstreams::Upstreams::new(&settings.endpoints, &settings.regions, limits, &clock);
+        let Rooms { policies, audit, credentials, metrics, store, fleet, shared_cache } = rooms;
+        let (upstreams, drivers) =
+            upstreams::Upstreams::new(&settings.endpoints, &settings.regions, limits, fleet.as_ref(), &clock);
         let broker = Self {
             policies: ArcSwap::from_pointee(decisions::InForce::new(policies)),
             regions: regions::Regions::new(&settings.regions, rules.list_ttl),
@@ -176,6 +181,8 @@ impl Broker {
             wide_readers: wide_readers::WideReaders::new(clock.monotonic()),
             credentials,
             metrics,
+            store,
+            sharing: shared_cache.map(sharing::Sharing::new),
             rules,
             max_retries: settings.max_retries,
             clock,
@@ -223,6 +230,11 @@ impl Broker {
         self.audit.is_failing()
     }
 
+    /// Whether the store that replicas share is there; nothing where there is none.
+    pub fn shared_store_is_up(&self) -> Option<bool> {
+        self.store.as_ref().map(Store::is_up)
+    }
+
     /// When the gateway's own keys end; nothing where they do not.
     pub fn credentials_expire_at(&self) -> Option<SystemTime> {
         self.credentials.current().expires_at()
@@ -233,12 +245,17 @@ impl Broker {
         self.credentials.current().have_expired(self.clock.wall())
     }
 
+    /// Whether an endpoint has failed so often that it is left alone at the moment.
+    pub fn upstream_is_left_alone(&self) -> bool {
+        self.upstreams.any_is_open()
+    }
+
     /// A record of which no more is known than who asked.
     fn blank_record(&self, asker: &Asker) -> Record {
         Record {
             event_id: RequestId::random(),
             request_id: asker.request_id.clone(),
-            trace_id: asker.trace_id.clone(),
+            trace_id: asker.trace_id,
             caller: Arc::clone(&asker.caller),
             client_ip: asker.client_ip,
             reason: asker.reason.clone(),
@@ -265,15 +282,18 @@ impl Broker {
             action,
             line: asker.line(),
             deadline: asker.deadline,
+            behalf: Behalf::of(asker),
             clock: &self.clock,
         }
     }
 
     /// What the attempts of a fetch have in common.
-    fn course(&self, region: &Region, action: ApiAction) -> attempts::Course<'_> {
+    fn course<'a>(&'a self, region: &'a Region, action: ApiAction, behalf: &'a Behalf) -> attempts::Course<'a> {
         attempts::Course {
             upstream: self.upstreams.of(region),
+            region,
             action,
+            behalf,
             max_retries: self.max_retries,
             credentials: &self.credentials,
             clock: &self.clock,
@@ -362,4 +382,9 @@ impl<T> Settled<T> {
     pub fn into_parts(self) -> (Result<T, Failure>, OpenRecord) {
         (self.outcome, self.record)
     }
+}
+
+/// Whether the upstream said that there is no such instance or no such backup, which is remembered.
+fn says_missing(error: &CallError) -> bool {
+    matches!(error.class(), Some(Class::InstanceNotFound | Class::BackupNotFound))
 }

@@ -5,12 +5,14 @@
 mod entry;
 mod local;
 mod negative;
+pub mod shared;
 
 use std::time::Duration;
 
 pub use entry::{Freshness, Lifetime, Now};
 pub use local::{Entry, Local, Lookup};
 pub use negative::Negative;
+pub use shared::Shared;
 
 /// What `[cache]` says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -51,8 +51,9 @@ enum Command {
 
 /// What the server is made of: the configuration, and the file that it was read from.
 fn setup(config: Config, file: Option<PathBuf>) -> server::Setup {
-    let Config { server, cors, auth, policy, tencent, rate_limit, per_caller, cache, audit, log } = config;
-    server::Setup { file, server, cors, auth, policy, tencent, rate_limit, per_caller, cache, audit, log }
+    let Config { server, cors, auth, policy, tencent, rate_limit, per_caller, cache, shared, audit, log, otlp } =
+        config;
+    server::Setup { file, server, cors, auth, policy, tencent, rate_limit, per_caller, cache, shared, audit, log, otlp }
 }
 
 /// What the caller of the program learns from its exit code.

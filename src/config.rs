@@ -22,7 +22,9 @@ use std::path::Path;
 pub use environment::Variables;
 pub use problem::{Origin, Problem, Problems};
 
-use crate::{audit, cache, http::cors, identity, policy, quota, server, telemetry, tencent};
+use crate::{
+    audit, cache, http::cors, identity, policy, quota, server, store, telemetry, tencent, traces::CollectorUrl,
+};
 use problem::Notes;
 use raw::Table;
 
@@ -45,10 +47,14 @@ pub struct Config {
     pub per_caller: quota::CallerLimits,
     /// `[cache]`
     pub cache: cache::Rules,
+    /// `[shared]`; nothing where no store is named.
+    pub shared: Option<store::Settings>,
     /// `[audit]`
     pub audit: audit::Settings,
     /// `[log]`
     pub log: telemetry::Settings,
+    /// `log.otlp_endpoint`
+    pub otlp: Option<CollectorUrl>,
 }
 
 /// A valid configuration, together with what was written and where.

@@ -8,10 +8,12 @@ pub mod clock;
 pub mod decimal;
 pub mod hashing;
 pub mod ids;
+pub mod key_file;
 pub mod network;
 mod random;
 pub mod steady;
 pub mod throttle;
+pub mod trace_context;
 pub mod units;
 
 pub use caller::{Action, Caller};
@@ -21,3 +23,4 @@ pub use ids::{BackupId, InstanceId, Region, RequestId};
 pub use network::Network;
 pub use steady::Steady;
 pub use throttle::Throttle;
+pub use trace_context::{SpanId, TraceId, TraceParent, TraceState};

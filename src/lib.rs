@@ -17,6 +17,9 @@ pub mod identity;
 pub mod policy;
 pub mod quota;
 pub mod tencent;
+pub mod traces;
+
+pub mod store;
 
 pub mod metrics;
 pub mod outbound;

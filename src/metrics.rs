@@ -6,6 +6,7 @@
 mod families;
 mod handles;
 mod labels;
+mod shared;
 mod tls;
 mod words;
 
@@ -17,6 +18,7 @@ use prometheus::{
 
 pub use handles::{HttpMetrics, Method, Route};
 pub use labels::{Breadth, LookupResult, Scope};
+pub use shared::SharedLookup;
 pub use tls::{Handshake, TlsMetrics};
 
 use self::{families::Families, words::Counters};
@@ -51,6 +53,7 @@ pub struct Metrics {
     /// Policies that failed to evaluate and so denied.
     pub policy_errors: IntCounter,
     cache_lookups: [IntCounter; LookupResult::ALL.len()],
+    shared_lookups: [IntCounter; SharedLookup::ALL.len()],
     cache_bytes: IntGauge,
     upstream_requests: Counters<2>,
     upstream_durations: Vec<(&'static str, Histogram)>,
@@ -69,6 +72,10 @@ pub struct Metrics {
     clock_skew: Gauge,
     ready: IntGauge,
     wide_readers: [IntCounter; Breadth::ALL.len()],
+    /// Panics of requests and of what runs beside them.
+    pub panics: IntCounter,
+    spans_exported: IntCounter,
+    spans_dropped: IntCounterVec,
 }
 
 /// Words that other rooms know, so that every one of them is there before it is needed.
@@ -96,6 +103,10 @@ pub struct Readings<'a> {
     pub jwks_refreshes: Vec<(&'a str, u64, u64)>,
     /// What is reloaded by itself, and whether it could be when it was last looked at.
     pub reloads: Vec<(&'static str, bool)>,
+    /// Spans that the collector took so far.
+    pub spans_exported: u64,
+    /// Spans that it will never see, by reason.
+    pub spans_dropped: [(&'static str, u64); 3],
 }
 
 impl Metrics {
@@ -161,6 +172,7 @@ impl Metrics {
             policy_errors: family
                 .counter("gateway_policy_errors_total", "Policies that failed to evaluate, and so denied."),
             cache_lookups: LookupResult::ALL.map(|result| lookups.with_label_values(&["local", result.as_str()])),
+            shared_lookups: SharedLookup::ALL.map(|result| lookups.with_label_values(&["shared", result.as_str()])),
             cache_bytes: family.gauge("gateway_cache_bytes", "Bytes that cached answers weigh, bodies included."),
             upstream_requests: Counters::new(
                 family.counters(
@@ -215,6 +227,14 @@ impl Metrics {
             ready: family.gauge("gateway_ready", "1: /readyz says 200; 0: it says 503, and why."),
             wide_readers: Breadth::ALL
                 .map(|breadth| wide_readers.with_label_values(&[breadth.backups().to_string().as_str()])),
+            panics: family
+                .counter("gateway_panics_total", "Panics; each is a mistake in the program, told in the log."),
+            spans_exported: family.counter("gateway_otlp_spans_exported_total", "Spans that the collector took."),
+            spans_dropped: family.counters(
+                "gateway_otlp_spans_dropped_total",
+                "Spans that were recorded and will not reach the collector.",
+                &["reason"],
+            ),
             registry,
         })
     }
@@ -307,9 +327,12 @@ impl Metrics {
         }
         for (issuer, succeeded, failed) in &readings.jwks_refreshes {
             for (result, count) in [("ok", succeeded), ("error", failed)] {
-                let counter = self.jwks_refreshes.with_label_values(&[issuer, result]);
-                counter.inc_by(count.saturating_sub(counter.get()));
+                catch_up(&self.jwks_refreshes.with_label_values(&[issuer, result]), *count);
             }
+        }
+        catch_up(&self.spans_exported, readings.spans_exported);
+        for (reason, count) in readings.spans_dropped {
+            catch_up(&self.spans_dropped.with_label_values(&[reason]), count);
         }
         let mut text = Vec::new();
         // Writing to memory fails only for a family without a metric, and there is none.
@@ -318,6 +341,11 @@ impl Metrics {
         }
         text
     }
+}
+
+/// Brings a counter to what is counted elsewhere.
+fn catch_up(counter: &IntCounter, count: u64) {
+    counter.inc_by(count.saturating_sub(counter.get()));
 }
 
 fn observe(histograms: &[(&'static str, Histogram)], action: &'static str, seconds: f64) {

@@ -188,6 +188,16 @@ fn content_length(headers: &HeaderMap) -> Result<Option<usize>, BodyError> {
     value.to_str().ok().and_then(|text| text.trim().parse().ok()).map(Some).ok_or(BodyError::Broken)
 }
 
+/// The certificate authorities of `ca_file` (PEM), and no others.
+///
+/// # Errors
+/// Where it cannot be read, or holds anything but at least one certificate authority.
+pub fn authorities(ca_file: &Path) -> Result<RootCertStore, RootsError> {
+    let mut roots = RootCertStore::empty();
+    add_file(&mut roots, ca_file)?;
+    Ok(roots)
+}
+
 fn built_in() -> RootCertStore {
     RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() }
 }

@@ -5,13 +5,19 @@
 pub mod caller;
 pub mod fair_queue;
 pub mod local;
+pub mod shared;
+mod tokens;
 pub mod window;
 
 use std::time::Duration;
 
 pub use caller::{Allowance, CallerLimits, CallerQuota, Exhausted};
 pub use fair_queue::Line;
-pub use local::{Abandoned, Bucket, Driver, Fetch, FetchHandle, Grant, Place, Refusal, RefusalReason, Standing};
+pub use local::{Abandoned, Bucket, Driver, Fetch, FetchHandle, Grant, Leash, Place, Refusal, RefusalReason, Standing};
+pub use shared::{
+    Agreement,
+    fleet::{Fleet, Heart},
+};
 
 /// What `[rate_limit]` says of the upstream's quota.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,12 +2,16 @@
 //!
 //! It introduces what the configuration describes to each other and then only waits; no rule of a request lives here.
 
+mod door;
+mod duties;
 mod failures;
 mod life;
+mod limits;
 mod listeners;
 mod memory;
 mod parts;
 mod reload;
+mod sharing;
 mod start;
 mod tls;
 
@@ -19,7 +23,7 @@ pub use failures::Failure;
 pub use parts::check_files;
 pub use tls::Settings as TlsSettings;
 
-use crate::{audit, cache, http::cors, identity, policy, quota, telemetry, tencent};
+use crate::{audit, cache, http::cors, identity, policy, quota, store, telemetry, tencent, traces::CollectorUrl};
 
 /// What `[server]` says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,7 +32,7 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// The listener for health checks; never exposed to callers.
     pub admin_listen: SocketAddr,
-    /// Worker threads; zero is one a core.
+    /// Worker threads; zero is one for each processor that the process may use.
     pub workers: usize,
     /// The longest that a request may take.
     pub request_timeout: Duration,
@@ -63,10 +67,14 @@ pub struct Setup {
     pub per_caller: quota::CallerLimits,
     /// What is kept, and for how long.
     pub cache: cache::Rules,
+    /// The store that replicas share, where there is one.
+    pub shared: Option<store::Settings>,
     /// The record of decisions.
     pub audit: audit::Settings,
     /// Log lines.
     pub log: telemetry::Settings,
+    /// Where spans are sent, if anywhere.
+    pub otlp: Option<CollectorUrl>,
 }
 
 /// Serves until a signal ends it. Exit code 0 after the drain, of which the log says what it cut; 1 where a second

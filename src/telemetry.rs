@@ -4,7 +4,9 @@
 
 use std::{
     io::{self, IsTerminal as _},
-    panic, thread,
+    panic,
+    sync::OnceLock,
+    thread,
 };
 
 use tracing_subscriber::{EnvFilter, util::SubscriberInitExt as _};
@@ -40,11 +42,12 @@ pub enum TelemetryError {
     Twice(#[from] tracing_subscriber::util::TryInitError),
 }
 
-/// What the web server says of itself is left out unless it is asked for by name: its account of its start, and a line at
-/// `error` for every message that is not HTTP, with which a stranger could fill the disk.
+/// Some targets are left out unless they are asked for by name: what the web server says of itself (its account of its
+/// start, and a line at `error` for every message that is not HTTP, with which a stranger could fill the disk), and the
+/// access log.
 fn filter(level: &str) -> String {
     let mut filter = level.to_owned();
-    for (target, least) in [("actix_server", "warn"), ("actix_http", "off")] {
+    for (target, least) in [("actix_server", "warn"), ("actix_http", "off"), ("access", "off")] {
         if !level.contains(target) {
             filter.push_str(&format!(",{target}={least}"));
         }
@@ -74,8 +77,20 @@ pub fn start(settings: &Settings) -> Result<(), TelemetryError> {
     panic::set_hook(Box::new(|panic| {
         let location = panic.location().map(ToString::to_string);
         tracing::error!(location, thread = thread::current().name(), "panicked");
+        if let Some(count) = PANICS.get() {
+            count();
+        }
     }));
     Ok(())
+}
+
+static PANICS: OnceLock<Box<dyn Fn() + Send + Sync>> = OnceLock::new();
+
+/// From now on `count` is called at each panic of the process, once logging has been started. It must not panic. The
+/// first who counts is the only one.
+pub fn count_panics(count: impl Fn() + Send + Sync + 'static) {
+    // Whoever comes later would count the same panics.
+    let _ = PANICS.set(Box::new(count));
 }
 
 #[cfg(test)]
@@ -83,8 +98,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_web_servers_own_words_are_left_out_unless_asked_for() {
-        assert_eq!(filter("info"), "info,actix_server=warn,actix_http=off");
-        assert_eq!(filter("debug,actix_http=debug"), "debug,actix_http=debug,actix_server=warn");
+    fn some_targets_are_left_out_unless_asked_for() {
+        assert_eq!(filter("info"), "info,actix_server=warn,actix_http=off,access=off");
+        assert_eq!(filter("debug,actix_http=debug"), "debug,actix_http=debug,actix_server=warn,access=off");
+        assert_eq!(filter("info,access=info"), "info,access=info,actix_server=warn,actix_http=off");
     }
 }

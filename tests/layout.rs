@@ -15,7 +15,7 @@ use words::{Word, words};
 
 /// Every room in reading order, and the rooms that it may use. An arrow points down this table, never up, and never to
 /// a sibling: those who stand side by side are introduced to each other by whoever stands above them.
-const ROOMS: [(&str, &[&str]); 17] = [
+const ROOMS: [(&str, &[&str]); 19] = [
     ("lib", &[]),
     ("main", &["cli"]),
     (
@@ -31,13 +31,31 @@ const ROOMS: [(&str, &[&str]); 17] = [
             "policy",
             "quota",
             "tencent",
+            "traces",
+            "store",
             "outbound",
             "telemetry",
             "domain",
         ],
     ),
     // It makes the settings of the rooms below, and knows no more of them.
-    ("config", &["server", "http", "audit", "cache", "identity", "policy", "quota", "tencent", "telemetry", "domain"]),
+    (
+        "config",
+        &[
+            "server",
+            "http",
+            "audit",
+            "cache",
+            "identity",
+            "policy",
+            "quota",
+            "tencent",
+            "traces",
+            "store",
+            "telemetry",
+            "domain",
+        ],
+    ),
     (
         "server",
         &[
@@ -49,20 +67,25 @@ const ROOMS: [(&str, &[&str]); 17] = [
             "policy",
             "quota",
             "tencent",
+            "traces",
+            "store",
             "outbound",
             "telemetry",
             "domain",
             "metrics",
         ],
     ),
-    ("http", &["broker", "audit", "cache", "identity", "policy", "quota", "tencent", "metrics", "domain"]),
-    ("broker", &["audit", "cache", "identity", "policy", "quota", "tencent", "metrics", "domain"]),
+    ("http", &["broker", "audit", "cache", "identity", "policy", "quota", "tencent", "traces", "metrics", "domain"]),
+    ("broker", &["audit", "cache", "identity", "policy", "quota", "tencent", "traces", "store", "metrics", "domain"]),
     ("audit", &["domain"]),
-    ("cache", &["domain"]),
+    ("cache", &["store", "domain"]),
     ("identity", &["outbound", "domain"]),
     ("policy", &["domain"]),
-    ("quota", &["domain"]),
+    ("quota", &["store", "domain"]),
     ("tencent", &["outbound", "domain"]),
+    ("traces", &["outbound", "domain"]),
+    // A room below the others: cache and quota share what they share through it.
+    ("store", &["outbound", "domain"]),
     ("metrics", &["domain"]),
     ("outbound", &["domain"]),
     ("telemetry", &["domain"]),

@@ -25,14 +25,15 @@ use redis_backup_gateway::{
     audit::Audit,
     broker::{Broker, Rooms, Worker},
     config::{self, Config, Variables},
-    domain::{Clock, Throttle},
-    http::{self, Edge, Health},
+    domain::Clock,
+    http::{self, Edge, Health, Lines},
     identity::Identity,
     metrics::{Metrics, Words},
     outbound::TlsRoots,
     policy::Policies,
     quota::CallerQuota,
     tencent::{client::Client, credentials::CredentialStore},
+    traces::{Tracer, Traces},
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -231,7 +232,15 @@ async fn serve(
     let started = CredentialStore::start(&tencent.credentials, &roots, &clock).await;
     let (credentials, _refresher) = started.expect("the credentials are there");
     let metrics = Metrics::new("fuzz", &Words::default());
-    let rooms = Rooms { policies, audit, credentials: Arc::clone(&credentials), metrics };
+    let rooms = Rooms {
+        policies,
+        audit,
+        credentials: Arc::clone(&credentials),
+        metrics,
+        store: None,
+        fleet: None,
+        shared_cache: None,
+    };
     let (broker, _drivers) = Broker::new(&tencent, config.rate_limit, config.cache, rooms, clock.clone());
     let endless = NonZeroU32::MAX;
     let limits = redis_backup_gateway::quota::CallerLimits { requests_per_second: endless, burst: endless };
@@ -241,10 +250,11 @@ async fn serve(
         identity: Arc::clone(&identity),
         ratelimit_policy: http::ratelimit_policy(&caller_quota),
         caller_quota,
-        refusals_to_log: Throttle::new(1),
+        lines: Lines::default(),
+        tracer: Tracer::off(),
         cors: http::cors::Cors::new(&config.cors),
         openapi: http::openapi::document(broker.regions()),
-        health: Arc::new(Health::new(broker, identity)),
+        health: Arc::new(Health::new(broker, identity, Traces::default())),
         trusted_proxies: config.server.trusted_proxies.into(),
         request_timeout: Duration::from_secs(10),
     });

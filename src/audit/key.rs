@@ -7,15 +7,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hmac::{Hmac, KeyInit, Mac};
-use secrecy::{
-    ExposeSecret, SecretBox, SecretString,
-    zeroize::{Zeroize as _, Zeroizing},
-};
+use secrecy::{ExposeSecret, SecretBox, SecretString, zeroize::Zeroizing};
 use sha2::Sha256;
 
 use super::chain::Hash;
+use crate::domain::key_file::{KEY_BYTES, KeyFile, NoKeys, SecretKey};
 
 /// One key as the audit uses it.
 #[derive(Clone)]
@@ -47,27 +44,18 @@ pub enum KeyError {
         /// Why.
         error: io::Error,
     },
-    /// A line holds something else than a key.
-    #[error("{path}, line {line}: a key is 32 bytes in base64, as `openssl rand -base64 32` prints them")]
-    NotAKey {
+    /// There is something else in the file than keys.
+    #[error("{path}, {what}")]
+    NoKeys {
         /// The file.
         path: PathBuf,
-        /// The line, counted from 1.
-        line: usize,
-    },
-    /// There is no key in the file.
-    #[error("{path} is empty: its first line is the key in force, previous keys stand on further lines")]
-    Empty {
-        /// The file.
-        path: PathBuf,
+        /// What there is.
+        what: NoKeys,
     },
     /// The system gives no randomness, so no key can be made.
     #[error("no key can be made: {0}")]
     NoRandomness(getrandom::Error),
 }
-
-/// Bytes of a key.
-const KEY_BYTES: usize = 32;
 
 /// Bytes of a fingerprint: half of the HMAC, which RFC 2104 (section 5) allows, for a record can hold many.
 const FINGERPRINT_BYTES: usize = 16;
@@ -80,7 +68,9 @@ impl Keys {
     /// When the file cannot be read, has no key, or a line that is none.
     pub fn load(path: &Path) -> Result<Self, KeyError> {
         let text = fs::read_to_string(path).map_err(|error| KeyError::Unreadable { path: path.to_owned(), error })?;
-        Self::parse(&SecretString::from(text), path)
+        let parsed = KeyFile::parse(&SecretString::from(text));
+        let KeyFile { current, previous } = parsed.map_err(|what| KeyError::NoKeys { path: path.to_owned(), what })?;
+        Ok(Self { current: Key::derive(&current), previous: previous.iter().map(Key::derive).collect() })
     }
 
     /// A key that nobody knows and that ends with the process.
@@ -92,17 +82,6 @@ impl Keys {
         let mut bytes = Box::new([0; KEY_BYTES]);
         getrandom::fill(&mut *bytes).map_err(KeyError::NoRandomness)?;
         Ok(Self { current: Key::derive(&SecretBox::new(bytes)), previous: Vec::new() })
-    }
-
-    fn parse(text: &SecretString, path: &Path) -> Result<Self, KeyError> {
-        let lines = text.expose_secret().lines().map(str::trim).enumerate().filter(|(_, line)| !line.is_empty());
-        let keys = lines.map(|(index, line)| {
-            let key = decode(line).map(|secret| Key::derive(&secret));
-            key.ok_or_else(|| KeyError::NotAKey { path: path.to_owned(), line: index + 1 })
-        });
-        let mut keys = keys.collect::<Result<Vec<Key>, KeyError>>()?.into_iter();
-        let current = keys.next().ok_or_else(|| KeyError::Empty { path: path.to_owned() })?;
-        Ok(Self { current, previous: keys.collect() })
     }
 
     /// The key in force.
@@ -122,7 +101,7 @@ impl Keys {
 }
 
 impl Key {
-    fn derive(secret: &SecretBox<[u8; KEY_BYTES]>) -> Self {
+    fn derive(secret: &SecretKey) -> Self {
         let part = |label: &str| Zeroizing::new(mac(keyed(secret.expose_secret()), [label.as_bytes()]));
         let mut id = [0; KeyId::LENGTH];
         hex(&part("redis-backup-gateway/audit/key-id/v1")[..KeyId::LENGTH / 2], &mut id);
@@ -192,14 +171,6 @@ fn mac<const N: usize>(keyed: Hmac<Sha256>, parts: [&[u8]; N]) -> [u8; 32] {
     parts.into_iter().fold(keyed, |mac, part| mac.chain_update(part)).finalize().into_bytes().into()
 }
 
-fn decode(line: &str) -> Option<SecretBox<[u8; KEY_BYTES]>> {
-    let bytes = Zeroizing::new(STANDARD.decode(line).ok()?);
-    let mut key = <[u8; KEY_BYTES]>::try_from(bytes.as_slice()).ok()?;
-    let secret = SecretBox::new(Box::new(key));
-    key.zeroize();
-    Some(secret)
-}
-
 /// Writes `bytes` as lower-case hexadecimal digits, two each.
 fn hex(bytes: &[u8], digits: &mut [u8]) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
@@ -211,6 +182,8 @@ fn hex(bytes: &[u8], digits: &mut [u8]) {
 
 #[cfg(test)]
 pub(super) mod testing {
+    use base64::{Engine as _, engine::general_purpose::STANDARD};
+
     use super::*;
 
     /// The key whose every byte is `byte`, in force, and those of `previous` before it.
@@ -229,37 +202,19 @@ pub(super) mod testing {
 mod tests {
     use super::*;
 
-    fn parse(text: &str) -> Result<Keys, String> {
-        Keys::parse(&SecretString::from(text), Path::new("key")).map_err(|error| error.to_string())
-    }
-
     #[test]
     fn the_first_line_is_in_force_and_further_ones_verify() {
-        let keys = parse(&format!("\n{}", testing::key_file(&[7, 8]))).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        fs::write(&path, testing::key_file(&[7, 8])).unwrap();
+
+        let keys = Keys::load(&path).unwrap();
 
         let [current, previous] = [testing::keys(7, &[]), testing::keys(8, &[])].map(|keys| keys.current().id());
         assert_eq!(keys.current().id(), current);
         assert_eq!(keys.iter().map(Key::id).collect::<Vec<_>>(), [current, previous]);
         assert!(keys.get(previous).is_some());
         assert!(keys.get(testing::keys(9, &[]).current().id()).is_none());
-    }
-
-    #[test]
-    fn what_is_no_key_is_named_by_its_line_and_not_repeated() {
-        let short = STANDARD.encode([1; 31]);
-
-        for (text, said) in [
-            (String::new(), "key is empty"),
-            ("\n \n".to_owned(), "key is empty"),
-            (short.clone(), "key, line 1: "),
-            (format!("{}hunter2", testing::key_file(&[1])), "key, line 2: "),
-            (format!("{}!", testing::key_file(&[1]).trim()), "key, line 1: "),
-        ] {
-            let error = parse(&text).unwrap_err();
-
-            assert!(error.starts_with(said), "{error}");
-            assert!(!error.contains(&short) && !error.contains("hunter2"), "{error}");
-        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ mod render;
 use std::{net::IpAddr, sync::Arc, time::SystemTime};
 
 use super::fingerprint::Fingerprints;
-use crate::domain::{Action, BackupId, Caller, InstanceId, Network, Region, RequestId};
+use crate::domain::{Action, BackupId, Caller, InstanceId, Network, Region, RequestId, TraceId};
 
 pub(super) use render::{Renderer, STATUS_DIGITS};
 
@@ -19,8 +19,8 @@ pub struct Record {
     pub event_id: RequestId,
     /// The id that the caller reads in the answer.
     pub request_id: RequestId,
-    /// The trace that the caller is part of, where it said so.
-    pub trace_id: Option<Arc<str>>,
+    /// The trace that the request is part of, where there is one.
+    pub trace_id: Option<TraceId>,
     /// Who asked.
     pub caller: Arc<Caller>,
     /// The address that the request came from, as far as proxies are trusted.

@@ -149,6 +149,8 @@ struct Shared {
     failing: AtomicBool,
     /// How many desks there are.
     desks: watch::Sender<usize>,
+    /// Whether the writer has ended.
+    has_ended: watch::Sender<bool>,
     timeout: Duration,
     clock: Clock,
 }
@@ -199,12 +201,18 @@ impl Audit {
             stalled: AtomicBool::new(false),
             failing: AtomicBool::new(false),
             desks: watch::Sender::new(0),
+            has_ended: watch::Sender::new(false),
             timeout: settings.timeout,
             clock,
         });
         let key_file = settings.key_file().map(ToOwned::to_owned);
         let writer = Writer::new(Arc::clone(&shared), output, tail, keys, key_file, u64::from_be_bytes(number));
-        thread::Builder::new().name("audit".to_owned()).spawn(|| writer.run()).map_err(StartError::System)?;
+        let end = WriterEnd(Arc::clone(&shared));
+        let work = move || {
+            let _end = end;
+            writer.run();
+        };
+        thread::Builder::new().name("audit".to_owned()).spawn(work).map_err(StartError::System)?;
         Ok(Self(shared))
     }
 
@@ -217,6 +225,14 @@ impl Audit {
     /// written is tried again and again.
     pub fn is_failing(&self) -> bool {
         self.0.is_stalled() || self.0.failing.load(Ordering::Relaxed)
+    }
+
+    /// Waits until the writer has ended: it was closed, or it has panicked, and nothing is written any more. A record
+    /// that comes later is refused.
+    pub async fn writer_has_ended(&self) {
+        let mut has_ended = self.0.has_ended.subscribe();
+        // The sender is in what this audit holds, so it does not go away.
+        let _ = has_ended.wait_for(|has_ended| *has_ended).await;
     }
 
     /// The last record that the kernel has; `None` before the first. Whoever keeps it elsewhere can prove later that
@@ -270,6 +286,18 @@ impl Audit {
         self.0.queue.push(Job::Close(done));
         // The writer ends without a word only where it was closed before.
         let _ = closed.await;
+    }
+}
+
+/// Says that the writer has ended, whatever it ended of.
+struct WriterEnd(Arc<Shared>);
+
+impl Drop for WriterEnd {
+    fn drop(&mut self) {
+        // Nobody comes back to lower it: from now on whoever needs a record is refused at once.
+        self.0.stalled.store(true, Ordering::Relaxed);
+        self.0.queue.close();
+        self.0.has_ended.send_replace(true);
     }
 }
 

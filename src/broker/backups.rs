@@ -165,12 +165,16 @@ impl Worker {
 
 async fn fly(worker: Rc<Worker>, key: PageKey, mut pilot: Pilot<PageKey, Arc<BackupPage>>) {
     let broker = &worker.broker;
-    let course = broker.course(&key.region, ApiAction::DescribeInstanceBackups);
-    let answer = course.run(&mut pilot.fetch, async |grant| {
-        let PageKey { region, instance, filter, page } = &key;
-        let progress = |progress| course.note(grant, progress);
-        worker.client.describe_instance_backups(region, instance, *page, filter, NO_LIMIT, progress).await
-    });
+    let course = broker.course(&key.region, ApiAction::DescribeInstanceBackups, &pilot.behalf);
+    let answer = course.run(
+        &mut pilot.fetch,
+        |page: &BackupPage| &page.request_id,
+        async |grant| {
+            let PageKey { region, instance, filter, page } = &key;
+            let progress = |progress| course.note(grant, progress);
+            worker.client.describe_instance_backups(region, instance, *page, filter, NO_LIMIT, progress).await
+        },
+    );
     let Ok(answer) = answer.await else { return };
     let outcome = answer.map(Arc::new).map_err(Arc::new);
     if let Err(error) = &outcome

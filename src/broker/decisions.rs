@@ -1,7 +1,8 @@
 //! What the policies in force have said, so that they are not asked the same again.
 //!
-//! An answer depends on what was verified of the caller, the action, the instance, the region, the network, the address and the reason, and on
-//! nothing else: no clock, no counter. It is kept with the policies that gave it, so that a reload forgets all of it.
+//! An answer depends on what was verified of the caller, the action, the instance, the region, the network, the address
+//! and the reason, and on nothing else: no clock, no counter. It is kept with the policies that gave it, so that a reload
+//! forgets all of it.
 
 use std::{
     fmt,

@@ -12,11 +12,12 @@ use std::{
 
 use tokio::{sync::watch, time::sleep_until};
 
-use super::upstreams::Upstream;
+use super::{behalf::Behalf, upstreams::Upstream};
 use crate::{
     domain::Clock,
     quota::{Fetch, FetchHandle, Line, Place, Refusal, Standing},
     tencent::{ApiAction, error::CallError},
+    traces::{Span, SpanContext, Step},
 };
 
 /// Fetches that may die under one waiter before it is told so. More than one is a process that falls apart.
@@ -34,12 +35,16 @@ pub(super) struct Flights<K, V> {
 struct Flight<V> {
     fetch: FetchHandle,
     outcome: watch::Receiver<Option<Outcome<V>>>,
+    /// Where the span of the fetch is, for those who join it.
+    span: Option<SpanContext>,
 }
 
 /// A caller who waits for a fetch.
 pub(super) struct Passenger<V> {
     place: Place,
     outcome: watch::Receiver<Option<Outcome<V>>>,
+    /// The span of the wait, where the fetch is another's.
+    _span: Option<Span>,
 }
 
 /// The side of a new fetch that makes the call. Whoever drops it unfinished strands nobody: its waiters are told.
@@ -47,6 +52,8 @@ pub(super) struct Pilot<K: Hash + Eq, V> {
     key: K,
     /// The fetch in the quota's queue.
     pub(super) fetch: Fetch,
+    /// The caller who asked first.
+    pub(super) behalf: Behalf,
     outcome: watch::Sender<Option<Outcome<V>>>,
     in_flight: Arc<Mutex<HashMap<K, Flight<V>>>>,
 }
@@ -61,6 +68,8 @@ pub(super) struct Terms<'a> {
     pub(super) line: Line,
     /// When the caller needs an answer.
     pub(super) deadline: Instant,
+    /// Whose request that is.
+    pub(super) behalf: Behalf,
     /// The clock.
     pub(super) clock: &'a Clock,
 }
@@ -151,7 +160,8 @@ impl<K: Hash + Eq + Clone, V: Clone> Flights<K, V> {
         if let Some(flight) = in_flight.get(key) {
             match flight.fetch.stand(&terms.line, now, terms.deadline) {
                 Standing::Waiting(place) | Standing::Underway(place) => {
-                    return Boarding::Joined(Passenger { place, outcome: flight.outcome.clone() });
+                    let span = Some(wait_for(flight.span, &terms.behalf));
+                    return Boarding::Joined(Passenger { place, outcome: flight.outcome.clone(), _span: span });
                 }
                 Standing::Refused(refusal) => return Boarding::Refused(refusal),
                 // Its last waiter left a moment ago, and its pilot has not tidied up yet.
@@ -172,9 +182,11 @@ impl<K: Hash + Eq + Clone, V: Clone> Flights<K, V> {
             Standing::Abandoned => unreachable!("a fetch that nobody has left yet is not abandoned"),
         };
         let (sender, receiver) = watch::channel(None);
-        in_flight.insert(key.clone(), Flight { fetch: handle, outcome: receiver.clone() });
-        let pilot = Pilot { key: key.clone(), fetch, outcome: sender, in_flight: Arc::clone(&self.in_flight) };
-        Boarding::Opened(Passenger { place, outcome: receiver }, pilot)
+        let behalf = terms.behalf.for_fetch();
+        let span = behalf.trace.context();
+        in_flight.insert(key.clone(), Flight { fetch: handle, outcome: receiver.clone(), span });
+        let pilot = Pilot { key: key.clone(), fetch, behalf, outcome: sender, in_flight: Arc::clone(&self.in_flight) };
+        Boarding::Opened(Passenger { place, outcome: receiver, _span: None }, pilot)
     }
 
     /// Whether somebody fetches `key` right now.
@@ -199,6 +211,15 @@ impl<V: Clone> Passenger<V> {
             }
         }
     }
+}
+
+/// The span of a caller who waits for the fetch of another, whose span is there.
+fn wait_for(fetch: Option<SpanContext>, behalf: &Behalf) -> Span {
+    behalf.trace.remark();
+    let span = behalf.trace.step(Step::Fetch);
+    span.note("gateway.collapsed", true);
+    span.link(fetch);
+    span
 }
 
 async fn landed<V: Clone>(outcome: &mut watch::Receiver<Option<Outcome<V>>>) -> Result<Outcome<V>, WaitEnded> {

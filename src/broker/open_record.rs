@@ -1,14 +1,20 @@
 //! A record that is written whatever becomes of its request.
 
-use std::ops::{Deref, DerefMut};
+use std::{
+    ops::{Deref, DerefMut},
+    thread,
+};
 
 use crate::audit::{Desk, Record};
 
 /// The status in the record of a request whose caller hung up before there was an answer; no answer ever has it.
 const HUNG_UP: u16 = 499;
 
-/// A record under way. Dropped before it is closed, as when the caller hangs up, it is written all the same: a decision
-/// was made, and whoever resets connections shall not go unseen.
+/// The status in the record of a request that panicked; the edge answers it.
+const PANICKED: u16 = 500;
+
+/// A record under way. Dropped before it is closed, as when the caller hangs up or the request panics, it is written all
+/// the same: a decision was made, and whoever resets connections shall not go unseen.
 pub struct OpenRecord {
     record: Option<Record>,
     desk: Desk,
@@ -27,8 +33,9 @@ impl OpenRecord {
 
 impl Drop for OpenRecord {
     fn drop(&mut self) {
+        let status = if thread::panicking() { PANICKED } else { HUNG_UP };
         if let Some(record) = self.record.take()
-            && !self.desk.write_unattended(&record, HUNG_UP)
+            && !self.desk.write_unattended(&record, status)
         {
             tracing::error!("the audit sink is too slow for the record of a request that was given up");
         }

@@ -16,6 +16,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use super::{
     Asker, Failure, Worker,
     attempts::NO_LIMIT,
+    behalf::Behalf,
     flights::{Flights, Outcome, Pilot},
 };
 use crate::{
@@ -26,7 +27,7 @@ use crate::{
         ApiAction,
         client::Page,
         error::{CallError, Defect},
-        wire::Instance,
+        wire::{Instance, InstancePage},
     },
 };
 
@@ -148,7 +149,7 @@ impl Worker {
 }
 
 async fn list(worker: Rc<Worker>, region: Region, mut pilot: Pilot<Region, Arc<Listing>>) {
-    let Ok(outcome) = list_all(&worker, &region, &mut pilot.fetch).await else { return };
+    let Ok(outcome) = list_all(&worker, &region, &mut pilot.fetch, &pilot.behalf).await else { return };
     let broker = &worker.broker;
     let outcome = outcome.map(|instances| {
         let listing = Arc::new(Listing { instances, listed_at: broker.clock.monotonic() });
@@ -166,17 +167,22 @@ async fn list_all(
     worker: &Worker,
     region: &Region,
     fetch: &mut Fetch,
+    behalf: &Behalf,
 ) -> Result<Result<Vec<Instance>, CallError>, Abandoned> {
-    let course = worker.broker.course(region, ApiAction::DescribeInstances);
+    let course = worker.broker.course(region, ApiAction::DescribeInstances, behalf);
     let mut instances = Vec::new();
     for page in 0..MOST_PAGES {
         if page > 0 {
             fetch.requeue(course.clock.monotonic())?;
         }
         let page = Page { offset: page * PAGE_LENGTH, limit: PAGE_LENGTH };
-        let answer = course.run(fetch, async |grant| {
-            worker.client.describe_instances(region, page, NO_LIMIT, |progress| course.note(grant, progress)).await
-        });
+        let answer = course.run(
+            fetch,
+            |page: &InstancePage| &page.request_id,
+            async |grant| {
+                worker.client.describe_instances(region, page, NO_LIMIT, |progress| course.note(grant, progress)).await
+            },
+        );
         let answer = match answer.await? {
             Ok(answer) => answer,
             Err(error) => return Ok(Err(error)),

@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     domain::{Clock, Region},
-    quota::{Bucket, Driver, Limits},
+    quota::{Bucket, Driver, Fleet, Limits},
     tencent::{
         ApiAction,
         breaker::{Breaker, CircuitOpen, Pass},
@@ -25,23 +25,40 @@ pub(super) struct Upstreams {
 
 /// One endpoint.
 pub(super) struct Upstream {
+    /// Its host, for spans.
+    pub(super) host: Arc<str>,
     breaker: Mutex<Breaker>,
     buckets: [(ApiAction, Bucket); ApiAction::ALL.len()],
 }
 
 impl Upstreams {
-    /// The endpoints of `regions`, and what must run for their buckets to be served.
-    pub(super) fn new(endpoints: &Endpoints, regions: &[Region], limits: Limits, clock: &Clock) -> (Self, Vec<Driver>) {
+    /// The endpoints of `regions`, and what must run for their buckets to be served. Those who share the quota are told
+    /// apart from others by `fleet`.
+    pub(super) fn new(
+        endpoints: &Endpoints,
+        regions: &[Region],
+        limits: Limits,
+        fleet: Option<&Fleet>,
+        clock: &Clock,
+    ) -> (Self, Vec<Driver>) {
         let mut drivers = Vec::new();
         let mut by_endpoint = HashMap::new();
         let by_region = regions.iter().map(|region| {
-            let upstream = by_endpoint.entry(endpoints.of(region)).or_insert_with(|| {
+            let endpoint = endpoints.of(region);
+            let host = endpoint.host_header().into();
+            let name = endpoint.to_string();
+            let upstream = by_endpoint.entry(endpoint).or_insert_with(|| {
                 let buckets = ApiAction::ALL.map(|action| {
-                    let (bucket, driver) = Bucket::new(limits, clock.clone());
+                    let (bucket, driver) = match fleet {
+                        Some(fleet) => {
+                            Bucket::shared(limits, clock.clone(), fleet, &format!("{name} {}", action.as_str()))
+                        }
+                        None => Bucket::new(limits, clock.clone()),
+                    };
                     drivers.push(driver);
                     (action, bucket)
                 });
-                Arc::new(Upstream { breaker: Mutex::default(), buckets })
+                Arc::new(Upstream { host, breaker: Mutex::default(), buckets })
             });
             (region.clone(), Arc::clone(upstream))
         });
@@ -59,6 +76,11 @@ impl Upstreams {
             }
         }
         length
+    }
+
+    /// Whether the circuit of an endpoint is open.
+    pub(super) fn any_is_open(&self) -> bool {
+        self.by_region.values().any(|upstream| upstream.breaker().is_open())
     }
 
     /// The endpoint that answers for `region`.

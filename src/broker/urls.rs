@@ -9,19 +9,20 @@ use std::{
 use super::{
     Ask, BackupName, Document, Failure, Key, Settled, Worker,
     attempts::NO_LIMIT,
+    behalf::Behalf,
     flights::{Boarding, How, Outcome, Pilot, Terms},
     permission::{Permission, Verdict, Wish},
+    says_missing,
+    sharing::{Sought, Wants, keeping},
 };
 use crate::{
     audit::{CacheUse, Decision, Record},
-    cache::{Entry, Freshness, Lookup, Now},
+    cache::{Entry, Freshness, Lookup, Now, shared::Lock},
     domain::{BackupId, Region},
     metrics::LookupResult,
     quota::Line,
-    tencent::{
-        ApiAction, cos_url,
-        error::{CallError, Class},
-    },
+    tencent::{ApiAction, cos_url, error::Class, wire::BackupUrls},
+    traces::Step,
 };
 
 /// What a fetch brought, as all its waiters see it.
@@ -103,7 +104,13 @@ impl Worker {
         wish: &Wish<'_>,
         record: &mut Record,
     ) -> Result<Region, Failure> {
+        let trace = &wish.asker.trace;
+        let span = trace.step(Step::Policy);
         let Verdict { permission, policies } = self.broker.permission(wish);
+        span.note("gateway.action", wish.action.as_str());
+        span.note("gateway.allowed", !matches!(permission, Permission::Denied));
+        drop(span);
+        trace.note_with("gateway.instance_id", || wish.instance.to_shared());
         record.policies = policies;
         let region = match permission {
             Permission::Denied => {
@@ -117,6 +124,7 @@ impl Worker {
             }
         };
         record.decision = Decision::Allow;
+        trace.note_with("cloud.region", || region.to_shared());
         record.region = Some(region.clone());
         Ok(region)
     }
@@ -126,6 +134,7 @@ impl Worker {
             BackupName::Id(backup) => backup.clone(),
             BackupName::Latest => self.latest_backup(&ask.asker, &region, &ask.instance).await?,
         };
+        ask.asker.trace.note_with("gateway.backup_id", || backup.to_shared());
         record.backup = Some(backup.clone());
         let outcome = self.look_up_or_fetch(ask, region, backup).await;
         match &outcome {
@@ -155,12 +164,15 @@ impl Worker {
         let key = Key { region, instance: ask.instance.clone(), backup };
         let now = Now::of(&broker.clock);
         let deadline = ask.asker.deadline;
+        let span = ask.asker.trace.step(Step::Cache);
         let (why, fallback, patience) = match broker.documents.look_up(&key, now) {
             Lookup::Fresh { entry, ttl, refresh_is_due } => {
                 if self.will_do(ask, &entry, now) {
                     broker.metrics.cache_lookup(LookupResult::Hit);
+                    span.note(CACHE_RESULT, LookupResult::Hit.as_str());
+                    drop(span);
                     if refresh_is_due {
-                        self.refresh_in_background(&key);
+                        self.refresh_in_background(&key, &entry, ask);
                     }
                     return Ok(UrlsAnswer { entry, source: Source::Hit, ttl_seconds: whole_seconds(ttl) });
                 }
@@ -174,12 +186,19 @@ impl Worker {
         };
         if let Some(refusal) = broker.missing.look_up(&key, now.monotonic) {
             broker.metrics.cache_lookup(LookupResult::Negative);
+            span.note(CACHE_RESULT, LookupResult::Negative.as_str());
             return Err(Failure::Upstream(refusal));
         }
         let looked_up = if why == Why::Stale { LookupResult::Stale } else { LookupResult::Miss };
         broker.metrics.cache_lookup(looked_up);
-        match self.fetch(ask, &key, why, patience).await {
-            Err(failure) if is_passing(&failure) => self.bridge(fallback, why).ok_or(failure),
+        span.note(CACHE_RESULT, looked_up.as_str());
+        drop(span);
+        match self.fetch(ask, &key, why, fallback.as_deref(), patience).await {
+            Err(failure) if is_passing(&failure) => {
+                // The replicas may have had an old one that this one had not.
+                let fallback = fallback.or_else(|| broker.documents.look_up(&key, Now::of(&broker.clock)).into_entry());
+                self.bridge(fallback, why).ok_or(failure)
+            }
             outcome => outcome,
         }
     }
@@ -209,51 +228,92 @@ impl Worker {
         Some(UrlsAnswer { entry, source: Source::StaleIfError { why }, ttl_seconds })
     }
 
-    async fn fetch(self: &Rc<Self>, ask: &Ask, key: &Key, why: Why, deadline: Instant) -> Result<UrlsAnswer, Failure> {
+    /// What another replica has, or else what the upstream gives.
+    async fn fetch(
+        self: &Rc<Self>,
+        ask: &Ask,
+        key: &Key,
+        why: Why,
+        here: Option<&Entry<Document>>,
+        deadline: Instant,
+    ) -> Result<UrlsAnswer, Failure> {
         let broker = &self.broker;
+        let younger_than = ask.wants_fresh.then_some(broker.rules.min_age);
+        let wants = Wants { younger_than, ..Wants::other_than(here) };
+        let will_do = |entry: &Entry<_>| self.will_do(ask, entry, Now::of(&broker.clock));
+        let lock = match self.seek(key, wants, deadline, will_do).await? {
+            Sought::Found { entry, waited } => {
+                let source =
+                    if waited { Source::Forwarded { why, stored: true, collapsed: true } } else { Source::Hit };
+                return Ok(self.answer(entry, source));
+            }
+            Sought::Fetch(lock) => lock,
+        };
         let terms = Terms { deadline, ..broker.terms(&ask.asker, &key.region, ApiAction::DescribeBackupUrl) };
         let known = || {
             let refusal = || broker.missing.look_up(key, broker.clock.monotonic()).map(Err);
             self.sufficient(ask, key).map(|entry| Ok(Fetched { entry, stored: true })).or_else(refusal)
         };
         let spawn = |pilot| {
-            actix_web::rt::spawn(fly(Rc::clone(self), key.clone(), pilot));
+            actix_web::rt::spawn(fly(Rc::clone(self), key.clone(), pilot, lock.clone()));
         };
         let (outcome, how) = broker.flights.obtain(key, &terms, known, spawn).await?;
         let Fetched { entry, stored } = outcome.map_err(Failure::Upstream)?;
+        let source = match how {
+            How::Known => Source::Hit,
+            How::Joined | How::Opened => Source::Forwarded { why, stored, collapsed: how == How::Joined },
+        };
+        Ok(self.answer(entry, source))
+    }
+
+    fn answer(&self, entry: Arc<Entry<Document>>, source: Source) -> UrlsAnswer {
+        let broker = &self.broker;
         let ttl_seconds = match entry.lifetime.freshness(&broker.rules, Now::of(&broker.clock)) {
             Freshness::Fresh { ttl, .. } => whole_seconds(ttl),
             Freshness::Stale { past, .. } => -whole_seconds(past),
             Freshness::Gone => 0,
         };
-        let source = match how {
-            How::Known => Source::Hit,
-            How::Joined | How::Opened => Source::Forwarded { why, stored, collapsed: how == How::Joined },
-        };
-        Ok(UrlsAnswer { entry, source, ttl_seconds })
+        UrlsAnswer { entry, source, ttl_seconds }
     }
 
     /// Starts a successor of a fresh entry, behind everybody who waits, unless one is on its way.
-    fn refresh_in_background(self: &Rc<Self>, key: &Key) {
+    fn refresh_in_background(self: &Rc<Self>, key: &Key, here: &Entry<Document>, ask: &Ask) {
         let broker = &self.broker;
         let failed_lately = broker.failed_refreshes.look_up(key, broker.clock.monotonic()).is_some();
-        if failed_lately || broker.flights.is_in_flight(key) {
+        if failed_lately || broker.flights.is_in_flight(key) || broker.is_looking(key) {
             return;
         }
-        let terms = Terms {
-            upstream: broker.upstreams.of(&key.region),
-            action: ApiAction::DescribeBackupUrl,
-            line: Line::Background,
-            deadline: broker.clock.monotonic() + BACKGROUND_DEADLINE,
-            clock: &broker.clock,
-        };
-        if let Boarding::Opened(passenger, pilot) = broker.flights.board(key, &terms, || None) {
-            let (clock, deadline) = (broker.clock.clone(), terms.deadline);
-            actix_web::rt::spawn(fly(Rc::clone(self), key.clone(), pilot));
-            actix_web::rt::spawn(async move { passenger.arrive(&clock, deadline).await.map(drop) });
-        }
+        let wants = Wants { fetched_after: Some(here.lifetime.fetched_at), ..Wants::other_than(Some(here)) };
+        let (worker, key, behalf) = (Rc::clone(self), key.clone(), Behalf::caused_by(&ask.asker));
+        actix_web::rt::spawn(async move {
+            refresh(worker, key, wants, &behalf).await;
+            behalf.trace.end();
+        });
     }
 }
+
+/// Has a successor from another replica, or fetches it for all of them.
+async fn refresh(worker: Rc<Worker>, key: Key, wants: Wants, behalf: &Behalf) {
+    let broker = &worker.broker;
+    let deadline = broker.clock.monotonic() + BACKGROUND_DEADLINE;
+    let Ok(Sought::Fetch(lock)) = worker.seek(&key, wants, deadline, |_| true).await else { return };
+    let terms = Terms {
+        upstream: broker.upstreams.of(&key.region),
+        action: ApiAction::DescribeBackupUrl,
+        line: Line::Background,
+        deadline,
+        behalf: behalf.clone(),
+        clock: &broker.clock,
+    };
+    if let Boarding::Opened(passenger, pilot) = broker.flights.board(&key, &terms, || None) {
+        actix_web::rt::spawn(fly(Rc::clone(&worker), key.clone(), pilot, lock));
+        // Nobody reads the outcome; somebody has to stand for the fetch.
+        drop(passenger.arrive(&broker.clock, deadline).await);
+    }
+}
+
+/// What a look into the cache found, in spans.
+const CACHE_RESULT: &str = "gateway.cache_result";
 
 /// The longest that a caller who can be served a stale entry waits for a better one.
 const STALE_PATIENCE: Duration = Duration::from_secs(1);
@@ -261,14 +321,19 @@ const STALE_PATIENCE: Duration = Duration::from_secs(1);
 /// How long a refresh may stand behind everybody else before it is given up.
 const BACKGROUND_DEADLINE: Duration = Duration::from_secs(30);
 
-async fn fly(worker: Rc<Worker>, key: Key, mut pilot: Pilot<Key, Fetched>) {
+/// Makes the call for whoever waits here, and, under the lock, for those who wait at other replicas.
+async fn fly(worker: Rc<Worker>, key: Key, mut pilot: Pilot<Key, Fetched>, lock: Option<Arc<Lock>>) {
     let broker = &worker.broker;
-    let course = broker.course(&key.region, ApiAction::DescribeBackupUrl);
-    let answer = course.run(&mut pilot.fetch, async |grant| {
-        let progress = |progress| course.note(grant, progress);
-        worker.client.describe_backup_url(&key.region, &key.instance, &key.backup, NO_LIMIT, progress).await
-    });
-    let Ok(answer) = answer.await else { return };
+    let course = broker.course(&key.region, ApiAction::DescribeBackupUrl, &pilot.behalf);
+    let answer = course.run(
+        &mut pilot.fetch,
+        |urls: &BackupUrls| &urls.request_id,
+        async |grant| {
+            let progress = |progress| course.note(grant, progress);
+            worker.client.describe_backup_url(&key.region, &key.instance, &key.backup, NO_LIMIT, progress).await
+        },
+    );
+    let Ok(answer) = keeping(lock.as_deref(), answer).await else { return };
     let outcome: Outcome<Fetched> = answer.map_err(Arc::new).map(|urls| {
         let now = Now::of(&broker.clock);
         let expires_at = cos_url::expires_at(&urls.files, now.wall, broker.rules.unknown_lifetime);
@@ -287,11 +352,15 @@ async fn fly(worker: Rc<Worker>, key: Key, mut pilot: Pilot<Key, Fetched>) {
             broker.failed_refreshes.insert(key, (), broker.clock.monotonic());
         }
     }
+    let to_share = lock
+        .as_ref()
+        .and_then(|_| broker.to_share(outcome.as_ref().map(|fetched| &*fetched.entry).map_err(|error| &**error)));
+    // Those who wait here are not kept waiting by the store.
     pilot.land(outcome);
-}
-
-fn says_missing(error: &CallError) -> bool {
-    matches!(error.class(), Some(Class::InstanceNotFound | Class::BackupNotFound))
+    if let Some(lock) = lock {
+        // Where this does not arrive, the lock ends by itself.
+        let _ = lock.settle(to_share.as_ref()).await;
+    }
 }
 
 /// Whether the upstream may well give a better answer later, so that an old one may bridge the time.

@@ -63,6 +63,22 @@ impl Lifetime {
         self.expires_at.duration_since(self.fetched_at).unwrap_or_default()
     }
 
+    /// The lifetime of an answer that another machine fetched, `age` ago by a clock that is neither's.
+    ///
+    /// That machine's monotonic clock means nothing here, so the fetch is put on ours: as long ago as the clock says
+    /// that says more. `None` where ours does not reach back so far.
+    pub fn of_another_machine(
+        fetched_at: SystemTime,
+        expires_at: SystemTime,
+        carries_security_token: bool,
+        age: Duration,
+        now: Now,
+    ) -> Option<Self> {
+        let by_wall = now.wall.duration_since(fetched_at).unwrap_or_default();
+        let fetched_monotonic = now.monotonic.checked_sub(by_wall.max(age))?;
+        Some(Self { fetched_at, fetched_monotonic, expires_at, carries_security_token })
+    }
+
     /// The verdict at `now`.
     ///
     /// Both clocks must agree that enough life is left: after a step of the wall clock backwards the monotonic clock
@@ -249,6 +265,20 @@ mod tests {
         scene.clock.step_wall_to(scene.lifetime.expires_at);
 
         assert_eq!(scene.lifetime.freshness(&RULES, Now::of(&scene.clock)), Freshness::Gone);
+    }
+
+    #[test]
+    fn an_answer_of_another_machine_is_as_old_as_the_clock_says_that_says_more() {
+        let scene = fetched(minutes(360), false);
+        let now = Now::of(&scene.clock);
+        let expires_at = now.wall + minutes(360);
+        let of = |fetched_at, age| Lifetime::of_another_machine(fetched_at, expires_at, false, age, now);
+        let age = |lifetime: Option<Lifetime>| lifetime.map(|lifetime| lifetime.age(now));
+
+        assert_eq!(age(of(now.wall - minutes(5), minutes(1))), Some(minutes(5)));
+        assert_eq!(age(of(now.wall - minutes(1), minutes(5))), Some(minutes(5)));
+        // That machine's clock is ahead of ours: only the store knows how old it is.
+        assert_eq!(age(of(now.wall + minutes(2), minutes(5))), Some(minutes(5)));
     }
 
     #[test]

@@ -68,6 +68,16 @@ const USUAL_BYTES: u64 = 16 << 10;
 /// what was just fetched is what will be asked for next.
 const HOT: f64 = 0.5;
 
+impl<V> Lookup<V> {
+    /// The entry, fresh or stale, where there is one.
+    pub fn into_entry(self) -> Option<Arc<Entry<V>>> {
+        match self {
+            Self::Fresh { entry, .. } | Self::Stale { entry, .. } => Some(entry),
+            Self::Missing => None,
+        }
+    }
+}
+
 impl<V> Entry<V> {
     /// An entry of `value_bytes`, to which its own fixed cost is added.
     pub fn new(value: V, lifetime: Lifetime, value_bytes: usize, rules: &Rules) -> Self {

@@ -16,6 +16,12 @@ pub(super) fn check(root: &Table, config: &Config, notes: &Notes) {
         Source::Env | Source::CvmRole | Source::TkeOidc => {}
         Source::Auto { .. } | Source::File(_) => check_file(&tencent.at("credentials").at("file")),
     }
+    if config.shared.is_some() {
+        let shared = at("shared");
+        for name in ["password_file", "ca_file", "client_cert_file", "client_key_file", "encryption_key_file"] {
+            check_file(&shared.at(name));
+        }
+    }
     let audit = at("audit");
     check_file(&audit.at("key_file"));
     if let audit::Sink::File { path, .. } = &config.audit.sink {

@@ -5,6 +5,7 @@
 mod auth;
 mod rules;
 mod server;
+mod shared;
 mod tencent;
 
 use super::{
@@ -25,8 +26,10 @@ pub(super) fn read(root: &Table, notes: &Notes) -> Result<Config, Refused> {
     let rate_limit = rules::rate_limit(&at("rate_limit"));
     let per_caller = rules::per_caller(&at("rate_limit").at("per_caller"));
     let cache = rules::cache(&at("cache"));
+    let shared = shared::read(&at("shared"));
     let audit = rules::audit(&at("audit"));
     let log = rules::log(&at("log"));
+    let otlp = rules::otlp(&at("log"));
     Ok(Config {
         server: server?,
         cors: cors?,
@@ -36,7 +39,9 @@ pub(super) fn read(root: &Table, notes: &Notes) -> Result<Config, Refused> {
         rate_limit: rate_limit?,
         per_caller: per_caller?,
         cache: cache?,
+        shared: shared?,
         audit: audit?,
         log: log?,
+        otlp: otlp?,
     })
 }

@@ -30,6 +30,22 @@ impl Caller {
     }
 }
 
+#[cfg(test)]
+impl Caller {
+    /// A caller of whom a token says no more than it must.
+    pub(crate) fn plain(issuer: &str, subject: &str) -> Self {
+        Self {
+            issuer: issuer.into(),
+            prefix: "".into(),
+            subject: subject.into(),
+            groups: Vec::new(),
+            email: None,
+            scopes: Vec::new(),
+            client: None,
+        }
+    }
+}
+
 /// What a caller may be permitted to do. The names stand in policies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Action {

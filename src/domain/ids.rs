@@ -27,6 +27,11 @@ macro_rules! identifier {
             pub fn as_str(&self) -> &str {
                 &self.0
             }
+
+            /// The same text, shared.
+            pub fn to_shared(&self) -> Arc<str> {
+                Arc::clone(&self.0)
+            }
         }
 
         impl TryFrom<&str> for $name {
@@ -107,7 +112,7 @@ impl RequestId {
     /// The id that these bits make: 32 hexadecimal digits.
     pub fn from_bits(bits: u128) -> Self {
         let bytes = bits.to_be_bytes();
-        let half = |at: usize| if at % 2 == 0 { bytes[at / 2] >> 4 } else { bytes[at / 2] & 0xf };
+        let half = |at: usize| if at.is_multiple_of(2) { bytes[at / 2] >> 4 } else { bytes[at / 2] & 0xf };
         let digits: [u8; 32] = std::array::from_fn(|at| b"0123456789abcdef"[usize::from(half(at))]);
         Self(std::str::from_utf8(&digits).expect("hexadecimal digits are text").into())
     }

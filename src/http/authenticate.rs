@@ -5,7 +5,7 @@ use std::{net::Ipv4Addr, sync::Arc};
 use actix_web::{HttpResponse, dev::ServiceRequest, http::header::AUTHORIZATION};
 
 use super::{Edge, client_ip::client_ip, context::Context, problem::Problem};
-use crate::{domain::Caller, identity::Denial, metrics::Scope};
+use crate::{domain::Caller, identity::Denial, metrics::Scope, traces::Step};
 
 /// The caller behind the bearer token; else a 401, or a 429 where the address has failed too often.
 pub(super) async fn authenticate(edge: &Edge, request: &ServiceRequest) -> Result<Arc<Caller>, HttpResponse> {
@@ -13,26 +13,30 @@ pub(super) async fn authenticate(edge: &Edge, request: &ServiceRequest) -> Resul
     // Whoever hides behind two stories is counted as the proxy that passed them on; what he asks for is a 400.
     let client = client_ip(peer, request.headers(), &edge.trusted_proxies).unwrap_or(peer);
     let authorization = request.headers().get_all(AUTHORIZATION).map(|value| value.as_bytes());
+    let context = Context::known(request);
+    let span = context.trace.step(Step::Authenticate);
     match edge.identity.admit(authorization, client).await {
-        Ok(verified) => Ok(Arc::clone(&verified.caller)),
-        Err(denial) => Err(refuse(edge, request, denial)),
+        Ok(verified) => {
+            span.note("gateway.issuer", Arc::clone(&verified.caller.issuer));
+            drop(span);
+            context.trace.vouch();
+            Ok(Arc::clone(&verified.caller))
+        }
+        Err(denial) => {
+            span.note("gateway.denial", denial.as_str());
+            drop(span);
+            Err(refuse(edge, &context, &denial))
+        }
     }
 }
 
-fn refuse(edge: &Edge, request: &ServiceRequest, denial: Denial) -> HttpResponse {
-    let context = Context::known(request);
+fn refuse(edge: &Edge, context: &Context, denial: &Denial) -> HttpResponse {
+    let broker = edge.worker.broker();
     match denial {
-        Denial::TooManyFailures { .. } => edge.worker.broker().metrics().rejection(Scope::FailedAuth),
-        seen => edge.worker.broker().metrics().auth_failure(seen.as_str()),
+        Denial::TooManyFailures { .. } => broker.metrics().rejection(Scope::FailedAuth),
+        seen => broker.metrics().auth_failure(seen.as_str()),
     }
-    if let Some(suppressed) = edge.refusals_to_log.admit(edge.worker.broker().clock().monotonic()) {
-        tracing::info!(
-            request_id = context.request_id.as_str(),
-            trace_id = context.trace_id.as_deref(),
-            reason = denial.as_str(),
-            suppressed,
-            "a request without an acceptable token was refused"
-        );
-    }
-    Problem::from(&denial).respond(&context)
+    let problem = Problem::from(denial);
+    edge.lines.unauthenticated(context, denial, &problem, broker.clock().monotonic());
+    problem.respond(context)
 }

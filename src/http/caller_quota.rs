@@ -13,31 +13,21 @@ use super::{Edge, context::Context, problem::Problem};
 use crate::{
     domain::{Caller, decimal::push_decimal},
     metrics::Scope,
-    quota::{Allowance, CallerQuota},
+    quota::{Allowance, CallerQuota, Exhausted},
 };
 
 const RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
-/// Counts a request of the caller; a 429 where its quota does not allow it.
-pub(super) fn take(edge: &Edge, request: &ServiceRequest, caller: &Caller) -> Result<Allowance, HttpResponse> {
-    edge.caller_quota.take(caller).map_err(|exhausted| {
-        let context = Context::known(request);
-        edge.worker.broker().metrics().rejection(Scope::Caller);
-        if let Some(suppressed) = edge.refusals_to_log.admit(edge.worker.broker().clock().monotonic()) {
-            tracing::info!(
-                request_id = context.request_id.as_str(),
-                trace_id = context.trace_id.as_deref(),
-                issuer = &*caller.issuer,
-                subject = &*caller.subject,
-                suppressed,
-                "a caller has used up its own quota"
-            );
-        }
-        let mut answer = Problem::caller_rate_limited(exhausted.retry_after).respond(&context);
-        tell(answer.headers_mut(), edge, exhausted.allowance);
-        answer
-    })
+/// The answer to a caller whose quota is used up: 429.
+pub(super) fn refuse(edge: &Edge, request: &ServiceRequest, caller: &Caller, exhausted: &Exhausted) -> HttpResponse {
+    let context = Context::known(request);
+    edge.worker.broker().metrics().rejection(Scope::Caller);
+    let problem = Problem::caller_rate_limited(exhausted.retry_after);
+    edge.lines.over_quota(&context, caller, &problem, edge.worker.broker().clock().monotonic());
+    let mut answer = problem.respond(&context);
+    tell(answer.headers_mut(), edge, exhausted.allowance);
+    answer
 }
 
 /// Tells the caller where it stands.

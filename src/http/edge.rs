@@ -5,8 +5,8 @@ use std::{rc::Rc, sync::Arc, time::Duration};
 use actix_web::{http::header::HeaderValue, web::Bytes};
 use ipnet::IpNet;
 
-use super::{Health, cors::Cors};
-use crate::{broker::Worker, domain::Throttle, identity::Identity, quota::CallerQuota};
+use super::{Health, Lines, cors::Cors};
+use crate::{broker::Worker, identity::Identity, quota::CallerQuota, traces::Tracer};
 
 /// All of it.
 pub struct Edge {
@@ -18,8 +18,10 @@ pub struct Edge {
     pub caller_quota: Arc<CallerQuota>,
     /// What every answer says of that: see [`ratelimit_policy`](super::ratelimit_policy).
     pub ratelimit_policy: HeaderValue,
-    /// A bound on the log lines that strangers can cause.
-    pub refusals_to_log: Throttle,
+    /// What the log says of requests.
+    pub lines: Lines,
+    /// What the worker's spans are written with.
+    pub tracer: Tracer,
     /// Which web pages may read the answers.
     pub cors: Cors,
     /// The description of the API, for the regions of this gateway.

@@ -30,9 +30,12 @@ pub(super) async fn gate<B: MessageBody>(
         Ok(caller) => caller,
         Err(refusal) => return Ok(request.into_response(refusal).map_into_right_body()),
     };
-    let allowance = match caller_quota::take(&edge, &request, &caller) {
+    let allowance = match edge.caller_quota.take(&caller) {
         Ok(allowance) => allowance,
-        Err(refusal) => return Ok(request.into_response(refusal).map_into_right_body()),
+        Err(exhausted) => {
+            let refusal = caller_quota::refuse(&edge, &request, &caller, &exhausted);
+            return Ok(request.into_response(refusal).map_into_right_body());
+        }
     };
     request.extensions_mut().insert(Authenticated(caller));
     let mut answer = next.call(request).await?.map_into_left_body();

@@ -100,8 +100,14 @@ impl Modify for WhatIsTheSame {
 
 /// The problems that a route may answer with; none where no token is needed.
 fn codes_of(path: &str) -> &'static [Code] {
-    const LIST_INSTANCES: &[Code] =
-        &[Code::InvalidRequest, Code::Unauthenticated, Code::NotAcceptable, Code::CallerRateLimited, Code::Unavailable];
+    const LIST_INSTANCES: &[Code] = &[
+        Code::InvalidRequest,
+        Code::Unauthenticated,
+        Code::NotAcceptable,
+        Code::CallerRateLimited,
+        Code::Internal,
+        Code::Unavailable,
+    ];
     const LIST_BACKUPS: &[Code] = &[
         Code::InvalidRequest,
         Code::Unauthenticated,
@@ -113,6 +119,7 @@ fn codes_of(path: &str) -> &'static [Code] {
         Code::BackupNotReady,
         Code::CallerRateLimited,
         Code::UpstreamRateLimited,
+        Code::Internal,
         Code::UpstreamError,
         Code::UpstreamDenied,
         Code::Unavailable,
@@ -130,6 +137,7 @@ fn codes_of(path: &str) -> &'static [Code] {
         Code::BackupNotReady,
         Code::CallerRateLimited,
         Code::UpstreamRateLimited,
+        Code::Internal,
         Code::UpstreamError,
         Code::UpstreamDenied,
         Code::Unavailable,
@@ -146,6 +154,7 @@ fn codes_of(path: &str) -> &'static [Code] {
         Code::BackupNotReady,
         Code::CallerRateLimited,
         Code::UpstreamRateLimited,
+        Code::Internal,
         Code::UpstreamError,
         Code::UpstreamDenied,
         Code::Unavailable,

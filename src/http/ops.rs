@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::{
     context::Context,
+    newcomers::{Newcomer, Newcomers},
     problem::Problem,
     unanswered::{Unanswered, Underway},
 };
@@ -18,6 +19,7 @@ use crate::{
     domain::clock::unix_seconds,
     identity::{Identity, IssuerReadiness, Reloaded},
     metrics::Readings,
+    traces::Traces,
 };
 
 /// What readiness depends on.
@@ -26,6 +28,8 @@ pub struct Health {
     identity: Arc<Identity>,
     draining: AtomicBool,
     unanswered: Unanswered,
+    newcomers: Newcomers,
+    traces: Traces,
 }
 
 #[derive(Serialize)]
@@ -35,6 +39,10 @@ struct Readiness<'a> {
     draining: bool,
     audit: &'static str,
     credentials: &'static str,
+    upstream: &'static str,
+    /// Left out where none is configured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shared_store: Option<&'static str>,
     issuers: Vec<Issuer<'a>>,
 }
 
@@ -46,8 +54,15 @@ struct Issuer<'a> {
 
 impl Health {
     /// The health of a process that serves.
-    pub fn new(broker: Arc<Broker>, identity: Arc<Identity>) -> Self {
-        Self { broker, identity, draining: AtomicBool::new(false), unanswered: Unanswered::default() }
+    pub fn new(broker: Arc<Broker>, identity: Arc<Identity>, traces: Traces) -> Self {
+        Self {
+            broker,
+            identity,
+            draining: AtomicBool::new(false),
+            unanswered: Unanswered::default(),
+            newcomers: Newcomers::default(),
+            traces,
+        }
     }
 
     /// From now on the process is not ready, and asks its clients to leave.
@@ -58,6 +73,16 @@ impl Health {
     /// Requests that ended without an answer so far: their callers hung up, or a drain cut them.
     pub fn unanswered(&self) -> usize {
         self.unanswered.count()
+    }
+
+    /// Connections of the public listener on which nothing has been asked yet.
+    pub fn newcomers(&self) -> usize {
+        self.newcomers.count()
+    }
+
+    /// A connection is there. What is returned is to be kept with its data for as long as it is.
+    pub fn newcomer(&self) -> Newcomer {
+        self.newcomers.arrives()
     }
 
     /// A request that is counted if it ends without an answer.
@@ -105,6 +130,10 @@ pub(super) fn metrics() -> Resource {
 async fn scrape(health: web::Data<Health>) -> HttpResponse {
     let broker = &health.broker;
     let issuers = health.identity.readiness();
+    let spans = health.traces.counts();
+    if let Some(is_up) = broker.shared_store_is_up() {
+        broker.metrics().shared_store(is_up);
+    }
     let key_files_are_good = !issuers.iter().any(|issuer| issuer.has_bad_file);
     let readings = Readings {
         is_ready: health.is_ready(&issuers),
@@ -116,6 +145,8 @@ async fn scrape(health: web::Data<Health>) -> HttpResponse {
             .map(|issuer| (&*issuer.name, issuer.refreshes_succeeded, issuer.refreshes_failed))
             .collect(),
         reloads: vec![(Reloaded::KeyFile.as_str(), key_files_are_good)],
+        spans_exported: spans.exported,
+        spans_dropped: spans.dropped(),
     };
     HttpResponse::Ok()
         .insert_header((header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8"))
@@ -146,9 +177,11 @@ async fn ready(health: web::Data<Health>) -> HttpResponse {
     let audit_fails = health.broker.audit_is_failing();
     let lacks_keys = readiness.iter().any(|issuer| !issuer.has_keys);
     let have_expired = health.broker.credentials_have_expired();
+    let is_left_alone = health.broker.upstream_is_left_alone();
+    let store_is_up = health.broker.shared_store_is_up();
     let (status, mut answer) = if !health.is_ready(&readiness) {
         ("not_ready", HttpResponse::ServiceUnavailable())
-    } else if lacks_keys || have_expired {
+    } else if lacks_keys || have_expired || is_left_alone || store_is_up == Some(false) {
         ("degraded", HttpResponse::Ok())
     } else {
         ("ready", HttpResponse::Ok())
@@ -158,6 +191,8 @@ async fn ready(health: web::Data<Health>) -> HttpResponse {
         draining,
         audit: if audit_fails { "failing" } else { "ok" },
         credentials: if have_expired { "expired" } else { "ok" },
+        upstream: if is_left_alone { "failing" } else { "ok" },
+        shared_store: store_is_up.map(|is_up| if is_up { "ok" } else { "away" }),
         issuers: readiness
             .iter()
             .map(|issuer| Issuer { name: &issuer.name, keys: if issuer.has_keys { "ok" } else { "missing" } })

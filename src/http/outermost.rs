@@ -1,22 +1,27 @@
 //! The outermost layer: what is true of every answer, whoever gave it.
 
-use std::rc::Rc;
+use std::{panic::AssertUnwindSafe, rc::Rc, time::Instant};
 
 use actix_web::{
-    Error, HttpMessage as _,
+    Error, HttpMessage as _, HttpResponse,
     body::{EitherBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
+    error::InternalError,
     http::{
         ConnectionType,
         header::{self, HeaderValue},
     },
     middleware::Next,
 };
+use futures_util::FutureExt as _;
 
 use super::{
     Edge, Lease,
     context::{Context, X_REQUEST_ID},
-    strict,
+    lines,
+    newcomers::Newcomer,
+    problem::Problem,
+    spans, strict,
 };
 use crate::metrics::{Method, Route};
 
@@ -25,60 +30,121 @@ const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 const NO_REFERRER: HeaderValue = HeaderValue::from_static("no-referrer");
 
 /// Gives a request its id, and every answer that id and the headers that tell browsers to be careful. Answers what is
-/// nobody's request: messages that are refused unread, and browsers that ask whether they may ask.
+/// nobody's request: messages that are refused unread, browsers that ask whether they may ask, and requests that panic:
+/// the web server would drop their connection, and whatever else was asked on it.
 ///
 /// # Errors
 ///
-/// Whatever the layers below return.
+/// An error that is an answer: of whatever the layers below return, and of a panic.
 pub async fn outermost<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B>>, Error> {
+    if let Some(newcomer) = request.conn_data::<Newcomer>() {
+        newcomer.has_asked();
+    }
     let edge = request.app_data::<Rc<Edge>>().cloned();
     let underway = edge.as_ref().map(|edge| edge.health.underway());
     let began = edge.as_ref().map(|edge| edge.worker.broker().clock().monotonic());
-    let route = Route::of(request.path());
-    let method = Method::of(request.method().as_str());
-    let context = Context::of(request.headers());
-    let request_id = HeaderValue::from_str(context.request_id.as_str());
-    let origin = edge.as_ref().and_then(|edge| edge.cors.allowed(request.headers()));
-    let must_close = strict::has_body(&request)
-        || edge.as_ref().is_some_and(|edge| edge.health.is_draining())
-        || request.conn_data::<Lease>().is_some_and(Lease::has_ended);
-
-    let early = strict::refuse(&request, &context).or_else(|| edge.as_ref()?.cors.preflight(&request));
-    let mut answer = match early {
-        Some(early) => request.into_response(early).map_into_right_body(),
-        None => {
-            request.extensions_mut().insert(context);
-            next.call(request).await?.map_into_left_body()
-        }
+    let (route, method) = (Route::of(request.path()), Method::of(request.method().as_str()));
+    let tracer = edge.as_ref().map(|edge| &edge.tracer);
+    let trace = tracer.map(|tracer| spans::begin(tracer, method, route, request.headers())).unwrap_or_default();
+    let context = Context::of(request.headers(), trace);
+    let finish = Finish {
+        route,
+        method,
+        context: context.clone(),
+        is_secure: request.conn_data::<Lease>().is_some(),
+        origin: edge.as_ref().and_then(|edge| edge.cors.allowed(request.headers())),
+        must_close: strict::has_body(&request)
+            || edge.as_ref().is_some_and(|edge| edge.health.is_draining())
+            || request.conn_data::<Lease>().is_some_and(Lease::has_ended),
+        began,
+        edge: edge.as_deref(),
     };
+
+    let answering = answer(request, next, context, finish.edge);
+    // What a request shares with others gives back what it holds when it is dropped, and its locks are taken again by
+    // those who come after it; so none of it is worse for a panic than for a caller who hangs up.
+    let outcome = AssertUnwindSafe(answering).catch_unwind().await;
 
     if let Some(underway) = underway {
         underway.answered();
     }
-    let headers = answer.headers_mut();
-    if let Ok(request_id) = request_id {
-        headers.insert(X_REQUEST_ID, request_id);
-    }
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, NOSNIFF);
-    headers.insert(header::REFERRER_POLICY, NO_REFERRER);
-    if !headers.contains_key(header::CONTENT_SECURITY_POLICY) {
-        headers.insert(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY);
-    }
-    if let Some(edge) = &edge {
-        edge.cors.grant(origin, headers);
-    }
-    if must_close {
-        // While draining it sends keep-alive clients to a replica that stays; a body that nobody reads must not be taken
-        // for the next request; and who was let in by what no longer holds has to ask again.
-        answer.response_mut().head_mut().set_connection_type(ConnectionType::Close);
-    }
-    if let (Some(edge), Some(began)) = (&edge, began) {
-        let broker = edge.worker.broker();
-        let took = broker.clock().monotonic().saturating_duration_since(began);
-        broker.metrics().http.answered(route, method, answer.status().as_u16(), took);
-    }
-    Ok(answer)
+    let mut answer = match outcome {
+        Ok(Ok(mut answer)) => {
+            finish.finish(answer.response_mut());
+            return Ok(answer);
+        }
+        Ok(Err(error)) => error.error_response(),
+        Err(_) => finish.panicked(),
+    };
+    finish.finish(&mut answer);
+    Err(InternalError::from_response("the request has no other answer", answer).into())
 }
+
+async fn answer<B: MessageBody>(
+    request: ServiceRequest,
+    next: Next<B>,
+    context: Context,
+    edge: Option<&Edge>,
+) -> Result<ServiceResponse<EitherBody<B>>, Error> {
+    let early = strict::refuse(&request, &context).or_else(|| edge?.cors.preflight(&request));
+    request.extensions_mut().insert(context);
+    if let Some(early) = early {
+        return Ok(request.into_response(early).map_into_right_body());
+    }
+    Ok(next.call(request).await?.map_into_left_body())
+}
+
+/// What an answer is finished with, whoever gives it.
+struct Finish<'a> {
+    edge: Option<&'a Edge>,
+    began: Option<Instant>,
+    route: Route,
+    method: Method,
+    context: Context,
+    is_secure: bool,
+    origin: Option<HeaderValue>,
+    must_close: bool,
+}
+
+impl Finish<'_> {
+    fn finish<B>(self, answer: &mut HttpResponse<B>) {
+        let headers = answer.headers_mut();
+        if let Ok(request_id) = HeaderValue::from_str(self.context.request_id.as_str()) {
+            headers.insert(X_REQUEST_ID, request_id);
+        }
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, NOSNIFF);
+        headers.insert(header::REFERRER_POLICY, NO_REFERRER);
+        if !headers.contains_key(header::CONTENT_SECURITY_POLICY) {
+            headers.insert(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY);
+        }
+        if let Some(edge) = self.edge {
+            edge.cors.grant(self.origin, headers);
+        }
+        if self.must_close {
+            // While draining it sends keep-alive clients to a replica that stays; a body that nobody reads must not be
+            // taken for the next request; and who was let in by what no longer holds has to ask again.
+            answer.head_mut().set_connection_type(ConnectionType::Close);
+        }
+        if let (Some(edge), Some(began)) = (self.edge, self.began) {
+            let broker = edge.worker.broker();
+            let took = broker.clock().monotonic().saturating_duration_since(began);
+            let status = answer.status().as_u16();
+            broker.metrics().http.answered(self.route, self.method, status, took);
+            lines::answered(&self.context, (self.method, self.route), status, took);
+            spans::end(&self.context, self.is_secure, answer);
+        }
+    }
+
+    /// The answer to a request that panicked.
+    fn panicked(&self) -> HttpResponse {
+        let request_id = self.context.request_id.as_str();
+        tracing::error!(request_id, route = self.route.as_str(), "the request panicked");
+        Problem::internal().respond(&self.context)
+    }
+}
+
+#[cfg(test)]
+mod tests;

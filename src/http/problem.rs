@@ -57,6 +57,7 @@ pub(super) enum Code {
     UpstreamDenied,
     Unavailable,
     UpstreamTimeout,
+    Internal,
 }
 
 /// What the cloud said, as far as it may be repeated.
@@ -157,6 +158,7 @@ impl Code {
             }
             Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "The gateway cannot answer now"),
             Self::UpstreamTimeout => (StatusCode::GATEWAY_TIMEOUT, "upstream_timeout", "The upstream took too long"),
+            Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "The gateway made a mistake"),
         }
     }
 }
@@ -195,6 +197,22 @@ impl Problem {
         Self::new(Code::CallerRateLimited, detail).retry_after(retry_after)
     }
 
+    /// A request that panicked. What the panic says may be the value that should not have been there.
+    pub(super) fn internal() -> Self {
+        let detail = "the gateway made a mistake with this request, and no other; it has been logged";
+        Self::new(Code::Internal, detail)
+    }
+
+    /// The status that the answer has.
+    pub(super) fn status(&self) -> u16 {
+        self.0.code.status().as_u16()
+    }
+
+    /// The code that the answer has.
+    pub(super) fn code(&self) -> &'static str {
+        self.0.code.texts().0
+    }
+
     /// The answer. The body carries nothing that the caller did not send or may not read.
     pub(super) fn respond(&self, context: &Context) -> HttpResponse {
         let Parts { code, detail, upstream, retry_after, challenge, allow } = &*self.0;
@@ -210,6 +228,7 @@ impl Problem {
         };
         let body = serde_json::to_vec(&document).expect("strings and numbers always serialise");
         let mut answer = HttpResponse::build(status);
+        answer.extensions_mut().insert(self.0.code);
         answer.insert_header((header::CONTENT_TYPE, "application/problem+json"));
         answer.insert_header((header::CACHE_CONTROL, "no-store"));
         if let Some(allow) = allow {
@@ -345,7 +364,9 @@ mod tests {
         let documented: Vec<_> = schema["enum"].as_array().unwrap().iter().map(|code| code.as_str().unwrap()).collect();
 
         // A unit variant becomes its number in the order of the list.
-        for code in [Code::InvalidRequest, Code::CallerRateLimited, Code::UpstreamDenied, Code::UpstreamTimeout] {
+        for code in
+            [Code::InvalidRequest, Code::CallerRateLimited, Code::UpstreamDenied, Code::UpstreamTimeout, Code::Internal]
+        {
             assert_eq!(documented[code as usize], code.texts().0);
         }
     }

@@ -90,7 +90,8 @@ impl Incoming {
             client_ip: client.unwrap_or(peer),
             reason: None,
             request_id: context.request_id.clone(),
-            trace_id: context.trace_id.clone(),
+            trace_id: context.trace_id,
+            trace: context.trace.clone(),
             deadline: edge.worker.broker().clock().monotonic() + edge.request_timeout,
         };
         Self { edge, context, asker, client }

@@ -1,5 +1,7 @@
 //! How a request of a known caller ends: its record first, its answer after that.
 
+use std::time::Instant;
+
 use actix_web::HttpResponse;
 
 use super::{problem::Problem, request::Incoming};
@@ -8,12 +10,14 @@ use crate::{
     domain::Action,
     metrics::{Metrics, Scope},
     tencent::error::CallError,
+    traces::Step,
 };
 
 impl Incoming {
     /// Ends a request that could not be understood.
     pub(super) async fn refuse(self, problem: &Problem) -> HttpResponse {
         let record = self.edge.worker.record_of_error(&self.asker);
+        self.edge.lines.not_understood(&self.context, &self.asker.caller, problem, self.now());
         let answer = problem.respond(&self.context);
         self.leave(record, answer).await
     }
@@ -30,14 +34,10 @@ impl Incoming {
             Ok(good) => respond(&good),
             Err(failure) => {
                 count_rejection(self.broker().metrics(), &failure);
-                tracing::info!(
-                    request_id = self.context.request_id.as_str(),
-                    trace_id = self.context.trace_id.as_deref(),
-                    action = action.as_str(),
-                    error = %failure,
-                    "a request ended in a problem"
-                );
-                Problem::of(&failure, action).respond(&self.context)
+                let problem = Problem::of(&failure, action);
+                let whose = (&*self.asker.caller, action);
+                self.edge.lines.failed(&self.context, whose, (&failure, &problem), self.now());
+                problem.respond(&self.context)
             }
         };
         self.leave(record, answer).await
@@ -45,13 +45,20 @@ impl Incoming {
 
     /// The answer, once its record is written; else a 503, and nothing of the answer leaves.
     async fn leave(self, record: OpenRecord, answer: HttpResponse) -> HttpResponse {
+        let span = self.context.trace.step(Step::Audit);
         match self.edge.worker.settle(record, answer.status().as_u16()).await {
             Ok(()) => answer,
             Err(error) => {
-                tracing::error!(request_id = self.context.request_id.as_str(), %error, "an answer was withheld");
-                Problem::from(error).respond(&self.context)
+                span.fail("not_written");
+                let problem = Problem::from(error);
+                self.edge.lines.withheld(&self.context, &error, &problem, self.now());
+                problem.respond(&self.context)
             }
         }
+    }
+
+    fn now(&self) -> Instant {
+        self.broker().clock().monotonic()
     }
 }
 

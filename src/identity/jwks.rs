@@ -257,7 +257,7 @@ impl Refresher {
     /// Fetches the sets of all issuers at once and then keeps each fresh, and the list of revocations with them. It
     /// belongs on the main thread (its HTTP client cannot leave it) and ends when it is dropped. `told` hears of files
     /// that have changed, and whether what they say now is in force.
-    pub async fn run(self, told: impl Fn(Reloaded, bool)) -> Infallible {
+    pub async fn run(&self, told: impl Fn(Reloaded, bool)) -> Infallible {
         let client = self.client();
         let keys = self.issuers.iter().map(|(keys, origin)| keep_fresh(keys, origin, &client, &self.clock, &told));
         tokio::join!(join_all(keys), keep_reading(&self.revocations, &told));

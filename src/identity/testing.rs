@@ -209,15 +209,7 @@ pub(super) fn settings(issuers: Vec<IssuerSettings>) -> Settings {
 /// What was verified of a token with these in it.
 pub(super) fn verified(subject: &str, jti: &str, kid: &str) -> VerifiedToken {
     VerifiedToken {
-        caller: Arc::new(Caller {
-            issuer: "sso".into(),
-            prefix: "".into(),
-            subject: subject.into(),
-            groups: Vec::new(),
-            email: None,
-            scopes: Vec::new(),
-            client: None,
-        }),
+        caller: Arc::new(Caller::plain("sso", subject)),
         times: Times { expires_at: now() + Duration::from_secs(600), not_before: None, issued_at: Some(now()) },
         jti: Some(jti.into()),
         kid: Some(kid.into()),

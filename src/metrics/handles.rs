@@ -134,12 +134,21 @@ impl Method {
         }
     }
 
-    fn as_str(self) -> &'static str {
+    /// The label.
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Get => "GET",
             Self::Head => "HEAD",
             Self::Options => "OPTIONS",
             Self::Other => "other",
+        }
+    }
+
+    /// The method as spans name it: one that is not known is `_OTHER` there.
+    pub fn semantic_name(self) -> &'static str {
+        match self {
+            Self::Other => "_OTHER",
+            known => known.as_str(),
         }
     }
 }

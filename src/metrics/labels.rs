@@ -29,7 +29,8 @@ pub enum Scope {
 impl LookupResult {
     pub(super) const ALL: [Self; 4] = [Self::Hit, Self::Stale, Self::Negative, Self::Miss];
 
-    pub(super) fn as_str(self) -> &'static str {
+    /// The label.
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Hit => "hit",
             Self::Stale => "stale",

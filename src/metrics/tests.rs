@@ -19,6 +19,8 @@ fn rendered(metrics: &Metrics) -> String {
         credentials_expiry: Some(1_551_952_863),
         jwks_refreshes: vec![("sso", 2, 1)],
         reloads: vec![("key_files", false)],
+        spans_exported: 12,
+        spans_dropped: [("rate", 1), ("queue_full", 0), ("export_failed", 2)],
     };
     String::from_utf8(metrics.render(&readings)).unwrap()
 }
@@ -54,6 +56,8 @@ fn every_family_is_there_from_the_start_with_its_help_and_type() {
         "gateway_clock_skew_seconds",
         "gateway_ready",
         "gateway_wide_readers_total",
+        "gateway_otlp_spans_exported_total",
+        "gateway_otlp_spans_dropped_total",
         "gateway_tls_handshakes_total",
         "gateway_tls_certificate_expiry_timestamp_seconds",
     ] {
@@ -82,6 +86,8 @@ fn what_happened_is_counted_where_it_belongs() {
 
     for line in [
         "gateway_auth_failures_total{reason=\"expired\"} 1",
+        "gateway_otlp_spans_exported_total 12",
+        "gateway_otlp_spans_dropped_total{reason=\"export_failed\"} 2",
         "gateway_authz_denials_total{action=\"ReadBackupUrls\"} 1",
         "gateway_cache_lookups_total{layer=\"local\",result=\"stale\"} 1",
         "gateway_rate_limit_rejections_total{scope=\"circuit\"} 1",

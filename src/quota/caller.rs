@@ -125,18 +125,6 @@ mod tests {
     use super::*;
     use crate::domain::clock::from_unix_seconds;
 
-    fn caller(issuer: &str, subject: &str) -> Caller {
-        Caller {
-            issuer: issuer.into(),
-            prefix: "".into(),
-            subject: subject.into(),
-            groups: Vec::new(),
-            email: None,
-            scopes: Vec::new(),
-            client: None,
-        }
-    }
-
     fn quota(requests_per_second: u32, burst: u32) -> (CallerQuota, Clock) {
         let clock = Clock::manual(from_unix_seconds(0));
         let limits = CallerLimits {
@@ -149,7 +137,7 @@ mod tests {
     #[test]
     fn a_burst_is_granted_and_what_remains_is_told() {
         let (quota, _clock) = quota(50, 100);
-        let alice = caller("sso", "alice");
+        let alice = Caller::plain("sso", "alice");
 
         let remaining: Vec<_> = (0..100).map(|_| quota.take(&alice).unwrap().remaining).collect();
         let exhausted = quota.take(&alice).unwrap_err();
@@ -163,7 +151,7 @@ mod tests {
     #[test]
     fn requests_come_back_at_the_rate() {
         let (quota, clock) = quota(50, 100);
-        let alice = caller("sso", "alice");
+        let alice = Caller::plain("sso", "alice");
         while quota.take(&alice).is_ok() {}
 
         clock.advance(Duration::from_secs(1));
@@ -174,19 +162,19 @@ mod tests {
     #[test]
     fn one_callers_flood_is_no_others_concern() {
         let (quota, _clock) = quota(1, 1);
-        quota.take(&caller("sso", "alice")).unwrap();
+        quota.take(&Caller::plain("sso", "alice")).unwrap();
 
-        assert!(quota.take(&caller("sso", "alice")).is_err());
-        assert!(quota.take(&caller("sso", "bob")).is_ok());
-        assert!(quota.take(&caller("k8s", "alice")).is_ok());
+        assert!(quota.take(&Caller::plain("sso", "alice")).is_err());
+        assert!(quota.take(&Caller::plain("sso", "bob")).is_ok());
+        assert!(quota.take(&Caller::plain("k8s", "alice")).is_ok());
     }
 
     #[test]
     fn idle_callers_are_forgotten_and_busy_ones_are_not() {
         let (quota, clock) = quota(1, 10);
-        quota.take(&caller("sso", "idle")).unwrap();
+        quota.take(&Caller::plain("sso", "idle")).unwrap();
         clock.advance(Duration::from_secs(10));
-        quota.take(&caller("sso", "busy")).unwrap();
+        quota.take(&Caller::plain("sso", "busy")).unwrap();
 
         quota.forget_the_idle();
 

@@ -104,6 +104,11 @@ impl FairQueue {
         self.lines.people_standing() + self.lines.background_standing()
     }
 
+    /// Fetches that somebody stands for, in time proportional to all there are.
+    pub fn fetches_waiting(&self) -> usize {
+        self.fetches.values().filter(|fetch| fetch.stage == Stage::Waiting).count()
+    }
+
     /// Whether nobody stands in any line.
     pub fn is_empty(&self) -> bool {
         self.len() == 0

@@ -18,12 +18,19 @@ use tokio::sync::Notify;
 use super::{
     Limits,
     fair_queue::{Bounds, FairQueue, FetchId, Full, Line, PlaceId, Served, Stage},
-    window::{Pace, Token, Window},
+    shared::{
+        fleet::{BucketKeys, Fleet, Taken},
+        ledger::Ledger,
+        membership::Lease,
+        protocol::{Books, Take},
+    },
+    tokens::{Token, Tokens},
+    window::{Pace, Window},
 };
 use crate::domain::Clock;
 
 pub use driver::Driver;
-pub use handles::{Fetch, FetchHandle, Grant, Place};
+pub use handles::{Fetch, FetchHandle, Grant, Leash, Place};
 
 /// The bucket of one account, endpoint and action, in this process. Clones share it.
 #[derive(Clone)]
@@ -70,15 +77,18 @@ pub struct Abandoned;
 impl Bucket {
     /// A bucket with all of its tokens, and the task that serves those who wait: [`Driver::run`] has to be spawned.
     pub fn new(limits: Limits, clock: Clock) -> (Self, Driver) {
-        let bounds = Bounds { total: limits.max_queue, per_caller: limits.max_queue_per_caller };
-        let state = State {
-            window: Window::new(limits.requests_per_second, limits.guard, clock.monotonic()),
-            queue: FairQueue::new(bounds),
-            turns: HashMap::new(),
-        };
-        let wake = Arc::new(Notify::new());
-        let shared = Arc::new(Shared { limits, clock, state: Mutex::new(state), wake: wake.clone() });
-        let driver = Driver::new(&shared, wake);
+        let window = Window::new(limits.requests_per_second, limits.guard, clock.monotonic());
+        let (shared, wake) = Shared::new(limits, clock, Tokens::Local(Box::new(window)));
+        let driver = Driver::new(&shared, wake, None);
+        (Self(shared), driver)
+    }
+
+    /// The same, with the tokens that `fleet` has under that name; what they are is agreed on there.
+    pub fn shared(limits: Limits, clock: Clock, fleet: &Fleet, name: &str) -> (Self, Driver) {
+        let ledger = Ledger::new(fleet.agreement(), fleet.lease(), clock.monotonic());
+        let (shared, wake) = Shared::new(limits, clock, Tokens::Shared(Box::new(ledger)));
+        let keys = fleet.enrol(name, Arc::downgrade(&shared));
+        let driver = Driver::new(&shared, wake, Some((fleet.clone(), keys)));
         (Self(shared), driver)
     }
 
@@ -100,7 +110,7 @@ impl std::fmt::Debug for Bucket {
 }
 
 /// What all handles and the driver share.
-struct Shared {
+pub(super) struct Shared {
     limits: Limits,
     clock: Clock,
     state: Mutex<State>,
@@ -109,7 +119,7 @@ struct Shared {
 }
 
 struct State {
-    window: Window,
+    tokens: Tokens,
     queue: FairQueue,
     /// One for each open fetch.
     turns: HashMap<FetchId, Turn>,
@@ -145,6 +155,45 @@ enum Stood {
 }
 
 impl Shared {
+    fn new(limits: Limits, clock: Clock, tokens: Tokens) -> (Arc<Self>, Arc<Notify>) {
+        let bounds = Bounds { total: limits.max_queue, per_caller: limits.max_queue_per_caller };
+        let state = State { tokens, queue: FairQueue::new(bounds), turns: HashMap::new() };
+        let wake = Arc::new(Notify::new());
+        (Arc::new(Self { limits, clock, state: Mutex::new(state), wake: wake.clone() }), wake)
+    }
+
+    /// Tells how the membership among those who share the tokens stands.
+    pub(super) fn set_lease(&self, lease: Lease) {
+        self.change_tokens(|tokens| {
+            if let Some(ledger) = tokens.ledger() {
+                ledger.set_lease(lease);
+            }
+        });
+    }
+
+    /// The books of the tokens for a sign of life at `now`.
+    pub(super) fn books(&self, now: Instant) -> Books {
+        let mut state = self.lock();
+        let waiting = state.queue.fetches_waiting();
+        state.tokens.ledger().map(|ledger| ledger.books(waiting, now)).unwrap_or_default()
+    }
+
+    /// The sign of life was answered: see [`Ledger::booked`].
+    pub(super) fn booked(&self, books: &Books, leave_by: Instant) {
+        if let Some(ledger) = self.lock().tokens.ledger() {
+            ledger.booked(books, leave_by);
+        }
+    }
+
+    /// What came of a wish.
+    fn took(&self, reply: Option<&Taken>, now: Instant) {
+        self.change_tokens(|tokens| match (tokens.ledger(), reply) {
+            (Some(ledger), Some(reply)) => ledger.took(reply, now),
+            (Some(ledger), None) => ledger.took_nothing(now),
+            (None, _) => {}
+        });
+    }
+
     /// The state; a panic elsewhere does not close the bucket.
     ///
     /// Nothing under the lock calls out or indexes by what a caller sent, so that a poisoned lock has met a bug here.
@@ -154,10 +203,10 @@ impl Shared {
     }
 
     /// Applies a change to the tokens, and wakes the driver where somebody waits for one.
-    fn change_window(&self, change: impl FnOnce(&mut Window)) {
+    fn change_tokens(&self, change: impl FnOnce(&mut Tokens)) {
         let somebody_waits = {
             let mut state = self.lock();
-            change(&mut state.window);
+            change(&mut state.tokens);
             !state.queue.is_empty()
         };
         if somebody_waits {
@@ -205,7 +254,7 @@ impl State {
 
     /// Gives a token to a fetch while nobody else waits.
     fn grant_at_once(&mut self, fetch: FetchId, now: Instant) -> bool {
-        let Some(token) = self.window.grant(Pace::AtOnce, now) else { return false };
+        let Some(token) = self.tokens.grant(Pace::AtOnce, now) else { return false };
         if let Some(served) = self.queue.serve(fetch) {
             self.hand_out(served, token, now);
         }
@@ -215,13 +264,19 @@ impl State {
     /// Serves whoever is due at `now`; says when the next will be, where somebody waits and it is known.
     fn serve_due(&mut self, now: Instant) -> Option<Instant> {
         while !self.queue.is_empty() {
-            let Some(token) = self.window.grant(Pace::Spaced, now) else { return self.window.next_due() };
+            let Some(token) = self.tokens.grant(Pace::Spaced, now) else { return self.tokens.next_due(now) };
             match self.queue.serve_next() {
                 Some(served) => self.hand_out(served, token, now),
-                None => self.window.ended(token, now),
+                None => self.tokens.ended(token, now),
             }
         }
         None
+    }
+
+    /// What to ask the store for at `now`, where tokens come from there.
+    fn wish(&mut self, now: Instant) -> Option<Take> {
+        let waiting = self.queue.fetches_waiting();
+        self.tokens.ledger()?.wish(waiting, now)
     }
 
     fn hand_out(&mut self, served: Served, token: Token, now: Instant) {
@@ -231,7 +286,7 @@ impl State {
                 turn.granted = Some(Granted { token, waited });
                 turn.changed.notify_one();
             }
-            None => self.window.ended(token, now),
+            None => self.tokens.ended(token, now),
         }
     }
 
@@ -242,7 +297,7 @@ impl State {
             if self.queue.waiters(fetch) > 0 {
                 return Claim::Granted(granted);
             }
-            self.window.ended(granted.token, now);
+            self.tokens.ended(granted.token, now);
             // Standing again for nobody is what abandons it.
             self.queue.requeue(fetch, now);
             return Claim::Abandoned;
@@ -276,14 +331,14 @@ impl State {
 
     fn close(&mut self, fetch: FetchId, now: Instant) {
         if let Some(Turn { granted: Some(granted), .. }) = self.turns.remove(&fetch) {
-            self.window.ended(granted.token, now);
+            self.tokens.ended(granted.token, now);
         }
         self.queue.close(fetch);
     }
 
     /// The wait from `now` on of a place that stands in a line.
     fn predicted_wait(&self, place: PlaceId, now: Instant) -> Option<Duration> {
-        Some(self.window.expected_wait(self.queue.turns_before(place)?, now))
+        Some(self.tokens.expected_wait(self.queue.turns_before(place)?, now))
     }
 }
 

@@ -205,6 +205,11 @@ impl Window {
         self.brake = Some(Brake { refused_at: now, paused_until: now + REFUSAL_PAUSE, low });
     }
 
+    /// Whether the call may have left, or is over: neither unsent nor opening its connection.
+    pub fn has_left(&self, token: Token) -> bool {
+        !matches!(self.whereabouts(token), Some(Whereabouts::Unsent | Whereabouts::Opening))
+    }
+
     /// How long somebody would wait who has `grants_before` others before them.
     ///
     /// An estimate in one respect: the upstream is taken to answer as it did of late. Its last answers are played

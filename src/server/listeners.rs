@@ -12,7 +12,7 @@ use actix_http::HttpService;
 use actix_service::{ServiceFactoryExt as _, fn_service, map_config};
 use actix_web::{
     App, HttpServer,
-    dev::{AppConfig, Server},
+    dev::{AppConfig, Extensions, Server},
     middleware::from_fn,
     web,
 };
@@ -22,26 +22,12 @@ use tokio::{
 };
 
 use super::{
-    Settings,
+    limits::{Connections, MAX_ADMIN_CONNECTIONS},
     tls::{Admitted, Gate},
 };
 use crate::http::{self, Edge, Health};
 
-/// Connections that a worker holds; further ones wait in the kernel. Each has a buffer of its own, so this is what
-/// strangers can make a worker hold: some 45 MB, and with TLS twice that.
-const MAX_CONNECTIONS: usize = 4096;
-
-/// How long an idle connection is kept: longer than load balancers keep theirs (a minute, mostly), so that no request
-/// of theirs meets a connection that is just being closed.
-const KEEP_ALIVE: Duration = Duration::from_secs(75);
-
-/// How long a client may take over the head of a request. Whoever takes longer holds a place on purpose.
-const REQUEST_HEAD_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// How long a connection that is being closed may take to do so.
-const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// How long a connection is new: a drain closes one that is idle, but not one whose first request is still under way.
+/// How long a connection is new after its handshake: a drain that has begun meanwhile does not close it in that time.
 const NEW_CONNECTION: Duration = Duration::from_secs(1);
 
 /// Connections that the kernel completes before they are accepted; what comes beyond is told to come again.
@@ -71,6 +57,15 @@ pub(super) fn bind(address: SocketAddr) -> Result<TcpListener, ListenError> {
     bound().map_err(|error| ListenError { address, error })
 }
 
+/// How a server serves.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Service {
+    pub(super) workers: usize,
+    pub(super) connections: Connections,
+    /// How long requests in flight may take once it is stopped.
+    pub(super) grace: Duration,
+}
+
 /// The server for callers. `edge` is called once on each worker's own thread.
 ///
 /// # Errors
@@ -78,22 +73,17 @@ pub(super) fn bind(address: SocketAddr) -> Result<TcpListener, ListenError> {
 /// When the system does not let the listener be used.
 pub(super) fn public(
     listener: TcpListener,
-    settings: &Settings,
-    workers: usize,
+    service: Service,
+    health: Arc<Health>,
     edge: impl Fn() -> Rc<Edge> + Clone + Send + 'static,
 ) -> io::Result<Server> {
-    let server =
-        HttpServer::new(move || App::new().app_data(edge()).wrap(from_fn(http::outermost)).configure(http::public))
-            .workers(workers)
-            // A client that closes its side has hung up: it leaves the queue and costs no token.
-            .h1_allow_half_closed(false)
-            .max_connections(MAX_CONNECTIONS)
-            .keep_alive(KEEP_ALIVE)
-            .client_request_timeout(REQUEST_HEAD_TIMEOUT)
-            .client_disconnect_timeout(DISCONNECT_TIMEOUT)
-            .disable_signals()
-            .shutdown_timeout(whole_seconds(settings.shutdown_grace));
-    Ok(server.listen(listener)?.run())
+    let arrives = move |data: &mut Extensions| {
+        data.insert(health.newcomer());
+    };
+    serve(listener, service, arrives, move |config| {
+        config.app_data(edge());
+        http::public(config);
+    })
 }
 
 /// The same over TLS. `edge` and `gate` are called once on each worker's own thread.
@@ -106,21 +96,23 @@ pub(super) fn public(
 /// When the system does not let the listener be used.
 pub(super) fn public_over_tls(
     listener: TcpListener,
-    settings: &Settings,
-    workers: usize,
+    service: Service,
+    health: Arc<Health>,
     edge: impl Fn() -> Rc<Edge> + Clone + Send + 'static,
     gate: impl Fn() -> Gate + Clone + Send + 'static,
 ) -> io::Result<Server> {
+    let Service { workers, connections, grace } = service;
     let address = listener.local_addr()?;
     let server = Server::build();
     let stopping = server.graceful_shutdown_signal();
     let server = server
         .workers(workers)
-        .max_concurrent_connections(MAX_CONNECTIONS)
+        .max_concurrent_connections(connections.most)
         .disable_signals()
-        .shutdown_timeout(whole_seconds(settings.shutdown_grace))
+        .shutdown_timeout(whole_seconds(grace))
         .listen("public", listener, move || {
-            let stopping = stopping.clone();
+            let (stopping, health) = (stopping.clone(), Arc::clone(&health));
+            let (arriving, connected) = (Arc::clone(&health), health);
             let app = App::new().app_data(edge()).wrap(from_fn(http::outermost)).configure(http::public);
             // Nothing here asks the web server under which name or scheme it is called.
             let app = map_config(app, |()| AppConfig::default());
@@ -128,21 +120,31 @@ pub(super) fn public_over_tls(
                 .secure()
                 .local_addr(address)
                 .h1_allow_half_closed(false)
-                .keep_alive(KEEP_ALIVE)
-                .client_request_timeout(REQUEST_HEAD_TIMEOUT)
-                .client_disconnect_timeout(DISCONNECT_TIMEOUT)
+                .keep_alive(connections.keep_alive)
+                .client_request_timeout(connections.request_head)
+                .client_disconnect_timeout(connections.disconnect)
                 .graceful_shutdown_signal(move || {
                     let stopping = stopping.clone();
-                    // A client that has just been let in has its request on the way, and it is answered.
+                    // A client that takes longer over its handshake than a drain waits has its request on the way, and
+                    // it is answered.
                     async move { _ = tokio::join!(stopping.notified(), sleep(NEW_CONNECTION)) }
                 })
-                .on_connect_ext(|connection: &Admitted, data| _ = data.insert(connection.lease()))
+                .on_connect_ext(move |connection: &Admitted, data| {
+                    data.insert(connection.lease());
+                    data.insert(connected.newcomer());
+                })
                 .h1(app.map_err(|error: actix_web::Error| error.error_response()));
             let gate = Rc::new(gate());
             let admit = fn_service(move |stream: TcpStream| {
                 let gate = Rc::clone(&gate);
+                // Whoever still shakes hands has yet to ask, too.
+                let shaking_hands = arriving.newcomer();
                 // What ended here has been counted and logged; the web server does not care.
-                async move { gate.admit(stream).await.ok_or(()) }
+                async move {
+                    let admitted = gate.admit(stream).await;
+                    drop(shaking_hands);
+                    admitted.ok_or(())
+                }
             });
             admit.and_then(service.map_err(|_| ()))
         })?;
@@ -155,14 +157,46 @@ pub(super) fn public_over_tls(
 ///
 /// When the system does not let the listener be used.
 pub(super) fn admin(listener: TcpListener, health: Arc<Health>) -> io::Result<Server> {
+    let connections = Connections::at_most(MAX_ADMIN_CONNECTIONS);
+    let service = Service { workers: 1, connections, grace: Duration::from_secs(1) };
     let health = web::Data::from(health);
-    let server = HttpServer::new(move || {
-        App::new().app_data(health.clone()).wrap(from_fn(http::outermost)).configure(http::admin)
-    });
-    Ok(server.workers(1).disable_signals().shutdown_timeout(1).listen(listener)?.run())
+    serve(
+        listener,
+        service,
+        |_| {},
+        move |config| {
+            config.app_data(health.clone());
+            http::admin(config);
+        },
+    )
+}
+
+/// A server behind the outermost layer. `arrives` is called for each connection with the data that is kept with it.
+fn serve(
+    listener: TcpListener,
+    service: Service,
+    arrives: impl Fn(&mut Extensions) + Send + Sync + 'static,
+    configure: impl Fn(&mut web::ServiceConfig) + Clone + Send + 'static,
+) -> io::Result<Server> {
+    let Service { workers, connections, grace } = service;
+    let server = HttpServer::new(move || App::new().wrap(from_fn(http::outermost)).configure(&configure))
+        .workers(workers)
+        // A client that closes its side has hung up: it leaves the queue and costs no token.
+        .h1_allow_half_closed(false)
+        .max_connections(connections.most)
+        .keep_alive(connections.keep_alive)
+        .client_request_timeout(connections.request_head)
+        .client_disconnect_timeout(connections.disconnect)
+        .on_connect(move |_, data| arrives(data))
+        .disable_signals()
+        .shutdown_timeout(whole_seconds(grace));
+    Ok(server.listen(listener)?.run())
 }
 
 /// The web server counts its grace in whole seconds; a part of one is rounded up.
 fn whole_seconds(duration: Duration) -> u64 {
     duration.as_secs() + u64::from(duration.subsec_nanos() > 0 || duration.is_zero())
 }
+
+#[cfg(test)]
+mod tests;

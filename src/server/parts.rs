@@ -11,6 +11,7 @@ use super::{
     failures::{Failure, Failures},
     life::Signals,
     listeners,
+    sharing::Sharing,
     tls::Tls,
 };
 use crate::{
@@ -47,6 +48,8 @@ pub(super) struct Files {
     pub(super) policies: Policies,
     /// TLS for the public listener, where it speaks it.
     pub(super) tls: Option<Arc<Tls>>,
+    /// What is shared with other gateways, where anything is.
+    pub(super) sharing: Option<Sharing>,
 }
 
 impl Parts {
@@ -63,7 +66,10 @@ impl Parts {
         let hangup = failures.keep(signal(SignalKind::hangup()), no_signals);
         let roots = load_roots(setup, &mut failures);
         let keys = gather_credentials(setup, roots.as_ref(), clock, &mut failures).await;
-        let files = Files::load(setup, roots, clock, &mut failures);
+        let mut files = Files::load(setup, roots, clock, &mut failures);
+        if let Some(sharing) = files.as_mut().and_then(|files| files.sharing.as_mut()) {
+            sharing.begin().await;
+        }
         let mut bind = |key, address| failures.keep(listeners::bind(address), |error| Failure::of(key, error));
         let public = bind("server.listen", setup.server.listen);
         let admin = bind("server.admin_listen", setup.server.admin_listen);
@@ -98,12 +104,13 @@ impl Files {
             let tls = Tls::load(settings, clock.clone()).map(Arc::new);
             failures.keep_all(tls, |error| Failure::of(error.key, error))
         });
+        let sharing = Sharing::load(setup, clock, failures);
         let (identity, refresher) = identity?;
         let tls = match tls {
             Some(tls) => Some(tls?),
             None => None,
         };
-        Some(Self { roots: roots?, identity, refresher, policies_seen, policies: policies?, tls })
+        Some(Self { roots: roots?, identity, refresher, policies_seen, policies: policies?, tls, sharing })
     }
 }
 

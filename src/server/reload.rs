@@ -21,6 +21,7 @@ use super::tls::{self, Tls};
 use crate::{
     audit::Audit,
     broker::Broker,
+    cache::{self, shared::Ring},
     domain::{Clock, Steady},
     identity,
     metrics::Metrics,
@@ -133,6 +134,21 @@ impl Reloadable {
             Some(replaced.map_err(refused))
         })
     }
+
+    /// The keys of the cache that replicas share.
+    pub(super) fn shared_cache(cache: cache::Shared, key_file: PathBuf) -> Self {
+        let mut steady = Steady::new(digest(&key_file));
+        Self::new("shared_cache", move |trigger| {
+            let now = digest(&key_file);
+            match trigger {
+                Trigger::Look if !steady.look(now) => return None,
+                Trigger::Look => {}
+                Trigger::Signal => steady.take(now),
+            }
+            let loaded = Ring::load(&key_file).map_err(|error| Refused(vec![error.to_string()]));
+            Some(loaded.map(|ring| cache.replace_keys(ring)))
+        })
+    }
 }
 
 /// The configuration file, which takes effect with the next start.
@@ -203,14 +219,18 @@ fn note(metrics: &Metrics, what: &'static str, outcome: &Result<(), Refused>) {
     }
 }
 
+/// What is reloaded, and what has it reloaded.
+pub(super) struct Reloading {
+    pub(super) reloadables: Vec<Reloadable>,
+    pub(super) configuration: Option<ConfigurationFile>,
+    pub(super) hangup: Signal,
+    pub(super) metrics: Arc<Metrics>,
+}
+
 /// Reloads, one thing after the other, until the process ends.
-pub(super) async fn run(
-    reloadables: Vec<Reloadable>,
-    configuration: Option<ConfigurationFile>,
-    mut hangup: Signal,
-    metrics: Arc<Metrics>,
-) {
-    for Reloadable { what, .. } in &reloadables {
+pub(super) async fn run(reloading: &mut Reloading) {
+    let Reloading { reloadables, configuration, hangup, metrics } = reloading;
+    for Reloadable { what, .. } in &*reloadables {
         metrics.has_reloads(what);
     }
     let mut tick = interval(LOOK_EVERY);
@@ -226,12 +246,14 @@ pub(super) async fn run(
                 let _ = spawn_blocking(move || file.tell()).await;
             }
         }
-        for Reloadable { what, reload } in &reloadables {
+        for Reloadable { what, reload } in &*reloadables {
             let reload = Arc::clone(reload);
             let reloading = spawn_blocking(move || (reload.lock().unwrap_or_else(PoisonError::into_inner))(trigger));
-            // Whatever panicked in there has been told, and the next look is another try.
-            if let Ok(Some(outcome)) = reloading.await {
-                note(&metrics, what, &outcome);
+            match reloading.await {
+                Ok(None) => {}
+                Ok(Some(outcome)) => note(metrics, what, &outcome),
+                // Where it panicked has been told. The next change, or the next signal, is another try.
+                Err(_) => note(metrics, what, &Err(Refused(vec!["it panicked".to_owned()]))),
             }
         }
     }

@@ -2,35 +2,39 @@
 //!
 //! What can fail is in `parts`; from there on everything is there, and only has to be introduced to each other.
 
-use std::{io, iter::once, rc::Rc, sync::Arc, thread::available_parallelism, time::Duration};
+use std::{io, iter::once, rc::Rc, sync::Arc, time::Duration};
 
 use actix_web::rt;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::{
     Setup,
+    door::Door,
+    duties::keep_at,
     failures::Failure,
-    life::{self, Gateway},
-    listeners, memory,
+    life::{self, Drain, Gateway},
+    limits,
+    listeners::{self, Service},
+    memory,
     parts::{Files, Parts},
-    reload::{self, ConfigurationFile, Reloadable},
+    reload::{self, ConfigurationFile, Reloadable, Reloading},
+    sharing::Sharing,
     tls::Gate,
 };
 use crate::{
     broker::{Broker, Rooms, Worker},
-    domain::{Clock, Throttle},
-    http::{self, Edge, Health, cors::Cors},
+    domain::Clock,
+    http::{self, Edge, Health, Lines, cors::Cors},
     identity::Denial,
     metrics::{Metrics, Words},
     quota::CallerQuota,
+    telemetry,
     tencent::{ApiAction, client::Client, error::CallError},
+    traces::Traces,
 };
 
 /// How often callers that have been idle are forgotten. What they cost until then is a few dozen bytes each.
 const IDLE_CALLERS_TICK: Duration = Duration::from_secs(60);
-
-/// Log lines a second and worker for requests that are refused before policy: strangers cause them.
-const REFUSALS_LOGGED_PER_SECOND: u32 = 5;
 
 /// Starts everything that `setup` describes.
 ///
@@ -51,7 +55,8 @@ pub(super) async fn start(setup: Setup) -> Result<Gateway, Vec<Failure>> {
 /// Introduces the parts to each other, and sets everything going but the listeners.
 fn assemble(setup: Setup, parts: Parts, clock: Clock) -> io::Result<Gateway> {
     let Parts { signals, hangup, files, credentials, renewer, public, admin, audit } = parts;
-    let Files { roots, identity, refresher, policies_seen, policies, tls } = files;
+    let Files { roots, identity, refresher, policies_seen, policies, tls, sharing } = files;
+    let traces = Traces::start(setup.otlp, &clock)?;
     let tencent = Arc::new(setup.tencent);
     let reasons = Denial::reasons();
     let outcomes: Vec<_> = once("ok").chain(CallError::kinds_of_calls()).collect();
@@ -61,11 +66,20 @@ fn assemble(setup: Setup, parts: Parts, clock: Clock) -> io::Result<Gateway> {
         upstream_outcomes: &outcomes,
     };
     let metrics = Metrics::new(option_env!("GATEWAY_REVISION").unwrap_or("unknown"), &words);
-    let rooms =
-        Rooms { policies, audit: audit.clone(), credentials: Arc::clone(&credentials), metrics: Arc::clone(&metrics) };
+    let panics = metrics.panics.clone();
+    telemetry::count_panics(move || panics.inc());
+    let rooms = Rooms {
+        policies,
+        audit: audit.clone(),
+        credentials: Arc::clone(&credentials),
+        metrics: Arc::clone(&metrics),
+        store: sharing.as_ref().map(|sharing| sharing.store.clone()),
+        fleet: sharing.as_ref().map(|sharing| sharing.fleet.clone()),
+        shared_cache: sharing.as_ref().and_then(|sharing| Some(sharing.cache.as_ref()?.0.clone())),
+    };
     let (broker, drivers) = Broker::new(&tencent, setup.rate_limit, setup.cache, rooms, clock.clone());
     let caller_quota = Arc::new(CallerQuota::new(setup.per_caller, clock.clone()));
-    let health = Arc::new(Health::new(Arc::clone(&broker), Arc::clone(&identity)));
+    let health = Arc::new(Health::new(Arc::clone(&broker), Arc::clone(&identity), traces.clone()));
 
     let mut reloadables = vec![
         Reloadable::policies(setup.policy.dir, policies_seen, Arc::clone(&broker)),
@@ -75,19 +89,24 @@ fn assemble(setup: Setup, parts: Parts, clock: Clock) -> io::Result<Gateway> {
     if let Some(tls) = &tls {
         reloadables.push(Reloadable::tls(Arc::clone(tls), Arc::clone(&metrics)));
     }
+    let fleet = sharing.as_ref().map(|sharing| sharing.fleet.clone());
+    if let Some(Sharing { mut keeper, heart, cache, .. }) = sharing {
+        rt::spawn(async move { keep_at("shared store", async || keeper.run().await).await });
+        rt::spawn(async move { keep_at("shared quota", async || heart.beat().await).await });
+        reloadables.extend(cache.map(|(cache, key_file)| Reloadable::shared_cache(cache, key_file)));
+    }
     let configuration = setup.file.map(ConfigurationFile::new);
 
-    let workers = match setup.server.workers {
-        0 => available_parallelism().map_or(1, usize::from),
-        some => some,
-    };
+    let workers = limits::workers(setup.server.workers);
+    let drain = Drain::new(setup.server.drain_delay, setup.server.shutdown_grace);
+    let service = Service { workers, connections: limits::connections(workers), grace: drain.grace };
     let trusted_proxies: Arc<[_]> = setup.server.trusted_proxies.as_slice().into();
     let clock_of_renewal = clock.clone();
     let cors = Cors::new(&setup.cors);
     let openapi = http::openapi::document(broker.regions());
     let edge = {
         let (health, credentials) = (Arc::clone(&health), Arc::clone(&credentials));
-        let caller_quota = Arc::clone(&caller_quota);
+        let (caller_quota, traces) = (Arc::clone(&caller_quota), traces.clone());
         let ratelimit_policy = http::ratelimit_policy(&caller_quota);
         move || {
             let client = Client::new(Arc::clone(&tencent), &roots, Arc::clone(&credentials), clock.clone());
@@ -96,7 +115,8 @@ fn assemble(setup: Setup, parts: Parts, clock: Clock) -> io::Result<Gateway> {
                 identity: Arc::clone(&identity),
                 caller_quota: Arc::clone(&caller_quota),
                 ratelimit_policy: ratelimit_policy.clone(),
-                refusals_to_log: Throttle::new(REFUSALS_LOGGED_PER_SECOND),
+                lines: Lines::default(),
+                tracer: traces.tracer(&clock),
                 cors: cors.clone(),
                 openapi: openapi.clone(),
                 health: Arc::clone(&health),
@@ -106,39 +126,38 @@ fn assemble(setup: Setup, parts: Parts, clock: Clock) -> io::Result<Gateway> {
         }
     };
     let (public_address, admin_address) = (public.local_addr()?, admin.local_addr()?);
+    let door = Door::of(&public)?;
     let speaks_tls = tls.is_some();
     let public = match tls {
-        None => listeners::public(public, &setup.server, workers, edge)?,
+        None => listeners::public(public, service, Arc::clone(&health), edge)?,
         Some(tls) => {
             let metrics = Arc::clone(&metrics);
             let gate = move || Gate::new(Arc::clone(&tls), Arc::clone(&metrics));
-            listeners::public_over_tls(public, &setup.server, workers, edge, gate)?
+            listeners::public_over_tls(public, service, Arc::clone(&health), edge, gate)?
         }
     };
     let admin = listeners::admin(admin, Arc::clone(&health))?;
 
     for driver in drivers {
-        rt::spawn(driver.run());
+        rt::spawn(async move { keep_at("quota", async || driver.run().await).await });
     }
-    rt::spawn(refresher.run(reload::of_identity(Arc::clone(&metrics))));
-    rt::spawn(renewer.run(reload::of_credentials(credentials, clock_of_renewal, Arc::clone(&metrics))));
-    rt::spawn(reload::run(reloadables, configuration, hangup, metrics));
-    rt::spawn(forget_idle_callers(caller_quota));
-    rt::spawn(life::say_audit_head(audit.clone()));
+    let (key_files, renewals) = (
+        reload::of_identity(Arc::clone(&metrics)),
+        reload::of_credentials(credentials, clock_of_renewal, Arc::clone(&metrics)),
+    );
+    rt::spawn(async move { keep_at("key sets", async || refresher.run(&key_files).await).await });
+    rt::spawn(async move { keep_at("credentials", async || renewer.run(&renewals).await).await });
+    let mut reloading = Reloading { reloadables, configuration, hangup, metrics };
+    rt::spawn(async move { keep_at("reload", async || reload::run(&mut reloading).await).await });
+    rt::spawn(async move { keep_at("idle callers", async || forget_idle_callers(&caller_quota).await).await });
+    let heads = audit.clone();
+    rt::spawn(async move { keep_at("audit head", async || life::say_audit_head(&heads).await).await });
     let version = env!("CARGO_PKG_VERSION");
     tracing::info!(%public_address, %admin_address, tls = speaks_tls, workers, version, "listening");
-    Ok(Gateway {
-        public,
-        admin,
-        health,
-        audit,
-        signals,
-        drain_delay: setup.server.drain_delay,
-        shutdown_grace: setup.server.shutdown_grace,
-    })
+    Ok(Gateway { public, admin, health, audit, traces, fleet, signals, door, drain })
 }
 
-async fn forget_idle_callers(callers: Arc<CallerQuota>) {
+async fn forget_idle_callers(callers: &CallerQuota) {
     let mut tick = interval(IDLE_CALLERS_TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {

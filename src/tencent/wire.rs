@@ -4,12 +4,14 @@
 //! never opens a connection.
 
 mod backup_urls;
+mod kept;
 mod listings;
 mod signed_url;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 pub use backup_urls::{BackupFile, BackupUrls, backup_urls, backup_urls_request};
+pub use kept::{kept_backup_urls, kept_refusal};
 pub use listings::{
     Backup, BackupFilter, BackupPage, BackupStatus, Instance, InstancePage, InstanceStatus, Page, backups,
     backups_request, instances, instances_request,

@@ -3,6 +3,9 @@
 use std::{
     fs,
     process::{Command, Output},
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    thread,
+    time::Duration,
 };
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -11,7 +14,7 @@ use sandbox::{Algorithm, OldKeys, Options, RegionCheck, Sandbox, TokenSpec, know
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::harness::{Answer, Gateway, Stage, configuration, eventually};
+use crate::harness::{Answer, Gateway, Stage, configuration, eventually, wait};
 
 const JWKS: &str = "jwks_url = \"ISSUER/jwks\"\n";
 
@@ -41,6 +44,57 @@ fn keys_are_found_by_discovery_and_a_rotation_makes_no_401() {
     let rotated = get_as(&stage, &stage.token());
 
     assert_eq!((first.status, rotated.status), (200, 200), "{}", rotated.text());
+}
+
+#[test]
+fn a_key_set_is_replaced_under_load_without_a_failed_request() {
+    const CALLERS: usize = 4;
+    let stage = Stage::new();
+    assert_eq!(stage.get(&stage.seed_path()).status, 200);
+    let (over, asked) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let refreshes = || {
+        let scrape = stage.gateway.ask(stage.gateway.admin, "GET", "/metrics", &[]).text();
+        let name = "gateway_jwks_refreshes_total{issuer=\"sandbox\",result=\"ok\"} ";
+        scrape.lines().find_map(|line| line.strip_prefix(name)?.parse::<u64>().ok()).unwrap()
+    };
+    let refreshes_before = refreshes();
+
+    let refused = thread::scope(|scope| {
+        let caller = |number: usize| {
+            let (stage, over, asked) = (&stage, &over, &asked);
+            let subject = format!("caller-{number}");
+            // One that was signed before, and one by whatever key the issuer signs with at the moment.
+            let old = stage.token_of(&subject);
+            scope.spawn(move || {
+                let mut refused = Vec::new();
+                while !over.load(Ordering::Relaxed) {
+                    for token in [old.clone(), stage.token_of(&subject)] {
+                        let answer = get_as(stage, &token);
+                        asked.fetch_add(1, Ordering::Relaxed);
+                        if answer.status != 200 {
+                            refused.push(answer.text());
+                        }
+                        // A caller's own quota is 50 a second.
+                        wait(Duration::from_millis(25));
+                    }
+                }
+                refused
+            })
+        };
+        let callers: Vec<_> = (0..CALLERS).map(caller).collect();
+        let asked_since = |count| {
+            let before = asked.load(Ordering::Relaxed);
+            eventually("they go on asking", || asked.load(Ordering::Relaxed) >= before + count);
+        };
+        asked_since(40);
+        stage.control().rotate_keys(OldKeys::Keep);
+        asked_since(80);
+        over.store(true, Ordering::Relaxed);
+        callers.into_iter().flat_map(|caller| caller.join().unwrap()).collect::<Vec<_>>()
+    });
+
+    assert_eq!(refused, Vec::<String>::new());
+    assert!(refreshes() > refreshes_before, "no key set was fetched meanwhile");
 }
 
 #[test]

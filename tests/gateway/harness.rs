@@ -149,6 +149,13 @@ impl Gateway {
         Self::spawn(configuration, overrides, Stdio::piped()).when_ready()
     }
 
+    /// The same, started by a shell script that ends with `exec … "$0" "$@"`.
+    pub fn launched(script: &str, configuration: &str, overrides: &str) -> Self {
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", script, env!("CARGO_BIN_EXE_redis-backup-gateway")]);
+        Self::spawn_by(command, configuration, overrides, Stdio::piped()).when_ready()
+    }
+
     /// The same without waiting for it to be ready.
     pub fn start_unready(sandbox: &Sandbox, overrides: &str) -> Self {
         Self::spawn(&configuration(sandbox), overrides, Stdio::piped())
@@ -160,10 +167,14 @@ impl Gateway {
     }
 
     fn spawn(configuration: &str, overrides: &str, stdout: Stdio) -> Self {
+        let command = Command::new(env!("CARGO_BIN_EXE_redis-backup-gateway"));
+        Self::spawn_by(command, configuration, overrides, stdout)
+    }
+
+    fn spawn_by(mut command: Command, configuration: &str, overrides: &str, stdout: Stdio) -> Self {
         let files = TempDir::new().expect("a folder for the configuration");
         let file = files.path().join("gateway.toml");
         std::fs::write(&file, configuration).expect("the configuration is written");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_redis-backup-gateway"));
         command.args(["serve", "--config"]).arg(&file).env_clear();
         command.envs(Self::credentials());
         for (name, value) in overrides.lines().filter_map(|line| line.trim().split_once('=')) {

@@ -7,6 +7,7 @@
 
 #[path = "../../src/server/tls/testing.rs"]
 mod certificates;
+mod collector;
 mod harness;
 mod tls_client;
 
@@ -26,8 +27,16 @@ mod lists;
 mod load;
 mod main_job;
 mod metrics;
+mod panics;
 mod process;
+mod readiness;
+mod redis_server;
 mod reload;
 mod rotation;
 mod secrets;
+mod shared;
+mod shared_outages;
+mod shared_quota;
+mod shared_tls;
 mod tls;
+mod traces;

@@ -7,7 +7,7 @@ use sandbox::{Effect, Fault, known};
 use crate::harness::{Stage, eventually, urls_path};
 
 /// Every family, and its labels beside those of a histogram's buckets.
-const FAMILIES: [(&str, &str, &[&str]); 25] = [
+const FAMILIES: [(&str, &str, &[&str]); 28] = [
     ("gateway_audit_failures_total", "counter", &[]),
     ("gateway_audit_records_total", "counter", &[]),
     ("gateway_auth_failures_total", "counter", &["reason"]),
@@ -21,6 +21,9 @@ const FAMILIES: [(&str, &str, &[&str]); 25] = [
     ("gateway_http_requests_total", "counter", &["method", "route", "status"]),
     ("gateway_jwks_refreshes_total", "counter", &["issuer", "result"]),
     ("gateway_last_reload_successful", "gauge", &["what"]),
+    ("gateway_otlp_spans_dropped_total", "counter", &["reason"]),
+    ("gateway_otlp_spans_exported_total", "counter", &[]),
+    ("gateway_panics_total", "counter", &[]),
     ("gateway_policy_errors_total", "counter", &[]),
     ("gateway_rate_limit_queue_length", "gauge", &["action"]),
     ("gateway_rate_limit_rejections_total", "counter", &["scope"]),
@@ -36,12 +39,13 @@ const FAMILIES: [(&str, &str, &[&str]); 25] = [
 ];
 
 /// Families with a series for each value that they will ever have, whatever happens; so many series.
-const CLOSED: [(&str, usize); 11] = [
+const CLOSED: [(&str, usize); 12] = [
     ("gateway_auth_failures_total", 30),
     ("gateway_authz_denials_total", 3),
-    ("gateway_cache_lookups_total", 4),
+    ("gateway_cache_lookups_total", 10),
     ("gateway_jwks_refreshes_total", 2),
     ("gateway_last_reload_successful", 5),
+    ("gateway_otlp_spans_dropped_total", 3),
     ("gateway_rate_limit_queue_length", 3),
     ("gateway_rate_limit_rejections_total", 4),
     ("gateway_reloads_total", 10),

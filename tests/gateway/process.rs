@@ -4,6 +4,7 @@ use std::{
     io::{Read as _, Write as _},
     net::{TcpListener, TcpStream},
     process::Command,
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     thread,
     time::Duration,
 };
@@ -111,13 +112,155 @@ fn while_draining_it_is_not_ready_but_still_accepts() {
 
 #[test]
 fn a_second_signal_ends_it_at_once() {
-    let mut stage = Stage::with("GATEWAY_SERVER__DRAIN_DELAY=10m");
+    for (first, second) in [("TERM", "TERM"), ("INT", "TERM"), ("TERM", "INT")] {
+        let mut stage = Stage::with("GATEWAY_SERVER__DRAIN_DELAY=10m");
+
+        stage.gateway.signal(first);
+        eventually("it drains", || stage.gateway.log.lock().unwrap().contains("draining"));
+        stage.gateway.signal(second);
+
+        assert_eq!(stage.gateway.wait().code(), Some(1));
+    }
+}
+
+#[test]
+fn a_second_signal_does_not_wait_for_requests_in_flight() {
+    let mut stage = Stage::with("GATEWAY_SERVER__SHUTDOWN_GRACE=10m\nGATEWAY_TENCENT__TIMEOUT=9s");
+    stage.control().inject(Fault::api(Effect::Hang));
+    let mut socket = TcpStream::connect(stage.gateway.public).unwrap();
+    let (path, token) = (stage.seed_path(), stage.token());
+    write!(socket, "GET {path} HTTP/1.1\r\nHost: gateway\r\nAuthorization: Bearer {token}\r\n\r\n").unwrap();
+    let control = stage.control();
+    eventually("the call is under way", || control.counters().calls_of("DescribeBackupUrl") == 1);
 
     stage.gateway.signal("TERM");
-    eventually("it drains", || stage.gateway.log.lock().unwrap().contains("draining"));
+    eventually("it waits for the request", || stage.gateway.log.lock().unwrap().contains("no longer accepting"));
+    let began = crate::harness::started();
     stage.gateway.signal("TERM");
 
     assert_eq!(stage.gateway.wait().code(), Some(1));
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+}
+
+#[test]
+fn of_connections_that_arrive_during_a_drain_none_that_was_let_in_is_dropped() {
+    for round in 0..4 {
+        let mut stage = Stage::with(&format!(
+            "GATEWAY_SERVER__DRAIN_DELAY={}ms\nGATEWAY_RATE_LIMIT__PER_CALLER__BURST=1000000",
+            round * 100
+        ));
+        assert_eq!(stage.get(&stage.seed_path()).status, 200);
+        let (public, path, token) = (stage.gateway.public, stage.seed_path(), stage.token());
+        let head = format!("GET {path} HTTP/1.1\r\nHost: gateway\r\nAuthorization: Bearer {token}\r\n\r\n");
+        let (before, after) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let has_begun = AtomicBool::new(false);
+
+        let dropped = thread::scope(|scope| {
+            let caller = || {
+                let mut dropped = Vec::new();
+                // Nobody else is let in once somebody was not: the socket is closed after that.
+                while let Ok(mut stream) = TcpStream::connect_timeout(&public, Duration::from_millis(500)) {
+                    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+                    let mut answer = String::new();
+                    let asked = stream.write_all(head.as_bytes()).and_then(|()| {
+                        let mut first = [0; 12];
+                        stream.read_exact(&mut first).map(|()| answer.push_str(&String::from_utf8_lossy(&first)))
+                    });
+                    if asked.is_err() || answer != "HTTP/1.1 200" {
+                        dropped.push(format!("{asked:?} {answer}"));
+                    }
+                    let phase = if has_begun.load(Ordering::Relaxed) { &after } else { &before };
+                    phase.fetch_add(1, Ordering::Relaxed);
+                }
+                dropped
+            };
+            let callers: Vec<_> = (0..8).map(|_| scope.spawn(caller)).collect();
+            eventually("there is load", || before.load(Ordering::Relaxed) > 200);
+            has_begun.store(true, Ordering::Relaxed);
+            stage.gateway.signal("TERM");
+            callers.into_iter().flat_map(|caller| caller.join().unwrap()).collect::<Vec<_>>()
+        });
+
+        assert!(dropped.is_empty(), "{} were dropped, the first: {}", dropped.len(), dropped[0]);
+        assert!(after.load(Ordering::Relaxed) > 0, "nobody arrived during the drain");
+        assert_eq!(stage.gateway.wait().code(), Some(0));
+        assert!(!stage.gateway.log.lock().unwrap().contains("unanswered"));
+    }
+}
+
+#[test]
+fn a_connection_that_has_been_made_when_the_door_closes_may_still_ask() {
+    let mut stage = Stage::new();
+    let (path, token) = (stage.seed_path(), stage.token());
+    let mut early = TcpStream::connect(stage.gateway.public).unwrap();
+    let mut silent = TcpStream::connect(stage.gateway.public).unwrap();
+
+    stage.gateway.signal("TERM");
+    eventually("it drains", || stage.gateway.log.lock().unwrap().contains("draining"));
+    crate::harness::wait(Duration::from_millis(100));
+    write!(early, "GET {path} HTTP/1.1\r\nHost: gateway\r\nAuthorization: Bearer {token}\r\n\r\n").unwrap();
+    early.set_read_timeout(Some(PATIENCE)).unwrap();
+    silent.set_read_timeout(Some(PATIENCE)).unwrap();
+    let (mut answer, mut nothing) = (String::new(), String::new());
+    early.read_to_string(&mut answer).unwrap();
+    let _ = silent.read_to_string(&mut nothing);
+
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("connection: close"), "{answer}");
+    assert_eq!(nothing, "");
+    assert_eq!(stage.gateway.wait().code(), Some(0));
+    assert!(stage.gateway.log.lock().unwrap().contains("\"silent\":1"));
+}
+
+#[test]
+fn with_few_open_files_connections_wait_and_those_that_are_served_are_not_disturbed() {
+    const SERVED: usize = 32;
+    let sandbox = Sandbox::start(Options::default()).unwrap();
+    // Half of 64 files is for connections.
+    let gateway = Gateway::launched(r#"ulimit -n 64; exec "$0" "$@""#, &configuration(&sandbox), "");
+    let ask = |stream: &mut TcpStream| stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: gateway\r\n\r\n").unwrap();
+    let hears = |stream: &mut TcpStream, patience| {
+        stream.set_read_timeout(Some(patience)).unwrap();
+        let mut buffer = [0; 1024];
+        stream.read(&mut buffer).is_ok_and(|count| buffer[..count].starts_with(b"HTTP/1.1 200"))
+    };
+    let connected = |count| (0..count).map(|_| TcpStream::connect(gateway.public).unwrap()).collect::<Vec<_>>();
+
+    let mut served = connected(SERVED);
+    served.iter_mut().for_each(ask);
+    assert!(served.iter_mut().all(|stream| hears(stream, PATIENCE)));
+    let mut beyond = connected(4);
+    beyond.iter_mut().for_each(ask);
+    assert!(!beyond.iter_mut().any(|stream| hears(stream, Duration::from_millis(100))));
+    served.iter_mut().for_each(ask);
+    assert!(served.iter_mut().all(|stream| hears(stream, PATIENCE)));
+    served.truncate(SERVED - 4);
+
+    assert!(beyond.iter_mut().all(|stream| hears(stream, PATIENCE)));
+    let log = gateway.log.lock().unwrap();
+    assert!(log.contains("the limit of open files is low") && log.contains("\"connections_a_worker\":16"), "{log}");
+}
+
+#[test]
+fn there_is_a_worker_for_each_processor_that_it_may_use() {
+    let sandbox = Sandbox::start(Options::default()).unwrap();
+
+    let gateway =
+        Gateway::launched(r#"exec taskset -c 0 "$0" "$@""#, &configuration(&sandbox), "GATEWAY_SERVER__WORKERS=0");
+
+    let log = gateway.log.lock().unwrap();
+    assert!(log.lines().any(|line| line.contains("\"listening\"") && line.contains("\"workers\":1,")), "{log}");
+}
+
+#[test]
+fn open_files_are_raised_to_what_the_system_allows() {
+    let sandbox = Sandbox::start(Options::default()).unwrap();
+
+    let gateway = Gateway::launched(r#"ulimit -Sn 256; ulimit -Hn 9000; exec "$0" "$@""#, &configuration(&sandbox), "");
+
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", gateway.pid())).unwrap();
+    let files = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    assert_eq!(files.split_whitespace().collect::<Vec<_>>()[3..5], ["9000", "9000"]);
+    assert!(!gateway.log.lock().unwrap().contains("the limit of open files"));
 }
 
 #[test]

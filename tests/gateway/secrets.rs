@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, fs, process::Command, thread};
 use redis_backup_gateway::telemetry;
 use sandbox::{Effect, Fault, Options, Sandbox, Settings, Target, TokenSpec, credential, known};
 
-use crate::harness::{Answer, Gateway, Stage, eventually, urls_path};
+use crate::{
+    collector::{Collector, Manner},
+    harness::{Answer, Gateway, Stage, eventually, urls_path},
+};
 
 /// What nothing but an answer to its caller may carry.
 struct Secrets(Vec<String>);
@@ -63,10 +66,13 @@ fn outputs(stage: &Stage) -> BTreeMap<&'static str, String> {
 
 #[test]
 fn nothing_secret_leaves_by_any_route_or_failure_even_at_trace_level() {
+    let collector = Collector::start(Manner::Takes);
     let stage = stage(Settings::default(), |sandbox| {
         format!(
-            "GATEWAY_TENCENT__CREDENTIALS__SOURCE=cvm_role\nGATEWAY_TENCENT__CREDENTIALS__METADATA_ENDPOINT={}",
-            sandbox.metadata_url()
+            "GATEWAY_TENCENT__CREDENTIALS__SOURCE=cvm_role\nGATEWAY_TENCENT__CREDENTIALS__METADATA_ENDPOINT={}\n\
+             GATEWAY_LOG__LEVEL=trace,access=trace\n{}",
+            sandbox.metadata_url(),
+            collector.variable()
         )
     });
     let token = stage.token();
@@ -104,6 +110,10 @@ fn nothing_secret_leaves_by_any_route_or_failure_even_at_trace_level() {
         get(&urls_path(known::EXPIRED_BACKUP)),
         get(&format!("{}&token={token}", stage.seed_path())),
         get(&format!("{}&network={token}", stage.seed_path())),
+        get(&format!("/instances/{token}/backups/{token}/urls")),
+        stage
+            .gateway
+            .get(&stage.seed_path(), &[("Authorization", &header), ("X-Request-Id", &token), ("Accept", "image/png")]),
         stage.gateway.get(&stage.seed_path(), &[]),
         stage.gateway.get(&stage.seed_path(), &[("Authorization", &format!("{header}x"))]),
         stage.gateway.get(&stage.seed_path(), &[("Authorization", &format!("Basic {token}"))]),
@@ -155,6 +165,18 @@ fn nothing_secret_leaves_by_any_route_or_failure_even_at_trace_level() {
     for (name, text) in outputs {
         secrets.assert_absent(name, &text);
     }
+    // Ten failures, of up to three calls each, and what went well: all of it was traced.
+    eventually("the spans arrive", || collector.spans().len() > 150);
+    for request in collector.requests() {
+        secrets.assert_absent("a request to the collector", &request.head);
+        secrets.assert_absent("the spans", &String::from_utf8_lossy(&request.body));
+    }
+    let spans = collector.spans();
+    let said: Vec<_> = spans.iter().flat_map(|span| &span.attributes).collect();
+    for span in ["authenticate", "policy", "cache", "fetch", "queue", "redis/DescribeBackupUrl", "audit"] {
+        assert!(spans.iter().any(|seen| seen.name == span), "{span} was not traced");
+    }
+    assert!(!said.iter().any(|(_, value)| value.contains("alice")), "who called is the audit's to know");
     for answer in refused {
         assert!(answer.status >= 400, "{answer:?}");
         let headers = format!("{:?}", answer.headers);

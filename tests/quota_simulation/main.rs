@@ -2,9 +2,15 @@
 //!
 //! A failure names its seed; the same seed gives the same run.
 
+#![expect(clippy::print_stderr, reason = "the figures of docs/adr/0011 are shown by --nocapture")]
+
+mod agreement;
 mod alternatives;
 mod chance;
+mod fleet;
+mod replicas;
 mod scenario;
+mod store;
 mod world;
 
 use std::time::Duration;

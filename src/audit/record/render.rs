@@ -48,7 +48,11 @@ impl Renderer {
         self.now(time, out);
         plain(out, "event_id", Some(record.event_id.as_str()));
         plain(out, "request_id", Some(record.request_id.as_str()));
-        free(out, "trace_id", record.trace_id.as_deref());
+        name(out, "trace_id");
+        match record.trace_id {
+            Some(id) => write!(out, "\"{id}\"").expect("memory takes whatever is written"),
+            None => out.extend_from_slice(b"null"),
+        }
         free(out, "issuer", Some(&caller.issuer));
         free(out, "subject", Some(&caller.subject));
         list(out, "groups", &caller.groups);
@@ -133,7 +137,7 @@ mod tests {
         },
         *,
     };
-    use crate::domain::{Caller, RequestId, clock::from_unix_seconds};
+    use crate::domain::{Caller, RequestId, TraceId, clock::from_unix_seconds};
 
     fn rendered(record: &Record, time: SystemTime, status: u16) -> String {
         let mut out = Vec::new();
@@ -148,7 +152,7 @@ mod tests {
             "time": rfc3339_millis(time),
             "event_id": record.event_id.as_str(),
             "request_id": record.request_id.as_str(),
-            "trace_id": record.trace_id.as_deref(),
+            "trace_id": record.trace_id.map(|id| id.to_string()),
             "issuer": &*record.caller.issuer,
             "subject": &*record.caller.subject,
             "groups": record.caller.groups.iter().map(|group| &**group).collect::<Vec<_>>(),
@@ -237,7 +241,7 @@ mod tests {
             let time = SystemTime::UNIX_EPOCH + Duration::from_millis(millis);
             let record = Record {
                 request_id: RequestId::try_from("a.B_c-9").unwrap(),
-                trace_id: given.then(|| "0af7651916cd43dd8448eb211c80319c".into()),
+                trace_id: given.then(|| TraceId::from_bits(u128::from(millis))),
                 caller: Arc::new(Caller {
                     issuer: issuer.into(),
                     subject: subject.into(),

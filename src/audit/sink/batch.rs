@@ -22,6 +22,8 @@ const WITHHELD: &[u8; STATUS_DIGITS] = b"503";
 impl Batch {
     /// Adds the record that `render` appends; it returns where the status stands.
     pub(super) fn push(&mut self, render: impl FnOnce(&mut Vec<u8>) -> usize) {
+        // A rendering that panicked has left the beginning of a record behind.
+        self.bytes.truncate(self.start(self.len()));
         let status_at = render(&mut self.bytes);
         self.marks.push(Mark { end: self.bytes.len(), status_at });
     }

@@ -12,6 +12,7 @@ use std::{
     rc::{Rc, Weak},
     sync::Arc,
     task::{Poll, Waker},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -144,8 +145,22 @@ impl Drop for Inner {
     }
 }
 
+/// Tells the desk where its task ends of a panic: whoever waits would wait for ever.
+struct TaskEnd(Weak<Inner>);
+
+impl Drop for TaskEnd {
+    fn drop(&mut self) {
+        if thread::panicking()
+            && let Some(desk) = self.0.upgrade()
+        {
+            desk.give_up_all();
+        }
+    }
+}
+
 /// The desk's task. It holds the desk only while it works there.
 async fn hand_over(desk: Weak<Inner>, call: Rc<Notify>, mut tick: Interval) {
+    let _end = TaskEnd(desk.clone());
     loop {
         call.notified().await;
         while let Some(slot) = desk.upgrade().and_then(|desk| desk.submit()) {
@@ -250,6 +265,24 @@ impl Inner {
         in_flight.tell(Verdict::GivenUp);
         waiting.tell(Verdict::GivenUp);
     }
+
+    /// The task has panicked: nothing that waits is taken any further, and the next record begins a new task.
+    fn give_up_all(&self) {
+        let (flight, waiting, lost) = {
+            let state = &mut *self.state.borrow_mut();
+            state.has_task = false;
+            state.since = None;
+            // What is in there may be what it panicked of.
+            let lost = mem::take(&mut state.open).len();
+            (state.flight.take(), mem::take(&mut state.waiters), lost)
+        };
+        if let Some(flight) = flight {
+            flight.slot.give_up(&self.shared.stalled);
+            flight.waiters.tell(Verdict::GivenUp);
+        }
+        waiting.tell(Verdict::GivenUp);
+        tracing::error!(lost, "the audit panicked in a worker; records of answers that are withheld are lost");
+    }
 }
 
 impl Waiters {
@@ -287,5 +320,13 @@ impl Waiters {
                 waker.wake();
             }
         }
+    }
+}
+
+#[cfg(test)]
+impl Desk {
+    /// Puts `batch` in the place of what waits to be handed over.
+    pub(super) fn take_in(&self, batch: Batch) {
+        self.0.state.borrow_mut().open = batch;
     }
 }

@@ -15,6 +15,8 @@ use super::{
         key::testing::{key_file, keys},
         record::testing::record_of,
     },
+    batch::Batch,
+    queue::Slot,
     *,
 };
 
@@ -406,4 +408,66 @@ fn desks_that_end_hand_over_what_nobody_waited_for_before_they_are_counted_out()
     });
 
     assert_eq!(outline(&folder.read("audit")), [(1, 499)]);
+}
+
+/// A record of which whoever withholds it panics: its status stands where nothing is.
+pub(super) fn unfit() -> Batch {
+    let mut batch = Batch::default();
+    batch.push(|bytes| {
+        bytes.push(b'{');
+        bytes.len() + 1
+    });
+    batch
+}
+
+#[test]
+fn a_writer_that_panics_says_so_and_nothing_is_answered_any_more() {
+    let folder = Folder::new();
+    let audit = folder.start();
+    let slot = Slot::default();
+    slot.give_up(&AtomicBool::new(false));
+
+    on_a_worker(async {
+        let desk = audit.desk();
+        let before = write(&desk, 1..2).await;
+        audit.0.queue.push(Job::Write(unfit(), Arc::new(slot)));
+        let ended = timeout(Duration::from_secs(10), audit.writer_has_ended()).await;
+        let after = write(&desk, 2..3).await;
+
+        assert_eq!((before, ended.is_ok(), after), (vec![Ok(())], true, vec![Err(AuditError::TooSlow)]));
+    });
+
+    assert!(audit.is_failing());
+    assert!(matches!(audit.reopen(), Err(ReopenError::Ended)));
+    verify(&folder.read("audit"), &keys(7, &[]));
+}
+
+#[test]
+fn a_desk_whose_task_panics_strands_nobody_and_begins_anew() {
+    const TIMEOUT: Duration = Duration::from_millis(300);
+    let (ours, mut theirs) = UnixStream::pair().unwrap();
+    let audit = over(ours, TIMEOUT);
+    let desk = audit.desk();
+
+    on_a_worker(async {
+        // The writer is stuck in what a socket does not hold; when that is late, what waits behind it is withheld.
+        let (stuck, ()) = futures_util::join!(write(&desk, 1..600), async {
+            tokio::time::sleep(TIMEOUT / 2).await;
+            desk.take_in(unfit());
+        });
+        let reading = thread::spawn(move || {
+            let mut received = Vec::new();
+            theirs.read_to_end(&mut received).unwrap();
+            received
+        });
+        while audit.is_failing() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let after = write(&desk, 4000..4001).await;
+        audit.close().await;
+
+        assert_eq!(stuck, vec![Err(AuditError::TooSlow); 599]);
+        assert_eq!(after, [Ok(())]);
+        assert_eq!(outline(&reading.join().unwrap()).last(), Some(&(4000, 200)));
+    });
 }

@@ -18,31 +18,19 @@ fn scene() -> Scene {
     Scene { clock, readers }
 }
 
-fn caller(subject: &str) -> Caller {
-    Caller {
-        issuer: "sso".into(),
-        prefix: "".into(),
-        subject: subject.into(),
-        groups: Vec::new(),
-        email: None,
-        scopes: Vec::new(),
-        client: None,
-    }
-}
-
 impl Scene {
     fn reads(&self, subject: &str, backups: impl IntoIterator<Item = u32>) -> Vec<Breadth> {
         let (region, instance) = (Region::try_from("ap-chengdu").unwrap(), InstanceId::try_from("crs-1").unwrap());
         let note = |number: u32| {
             let backup = BackupId::try_from(number.to_string().as_str()).unwrap();
-            self.readers.note(&caller(subject), (&region, &instance, &backup), self.clock.monotonic())
+            self.readers.note(&Caller::plain("sso", subject), (&region, &instance, &backup), self.clock.monotonic())
         };
         backups.into_iter().flat_map(note).collect()
     }
 
     /// How many marks a caller has.
     fn marked(&self, subject: &str) -> u32 {
-        let caller = caller(subject);
+        let caller = Caller::plain("sso", subject);
         let key = self.readers.hash((&caller.issuer, &caller.subject));
         self.readers.readers.lock().unwrap().get(&key).map_or(0, |reader| reader.marked)
     }
@@ -187,7 +175,7 @@ proptest! {
 #[test]
 fn callers_of_two_issuers_are_two() {
     let scene = scene();
-    let mut other = caller("alice");
+    let mut other = Caller::plain("sso", "alice");
     other.issuer = Arc::from("other");
     let region = Region::try_from("ap-chengdu").unwrap();
     let instance = InstanceId::try_from("crs-1").unwrap();

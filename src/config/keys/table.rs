@@ -1,6 +1,7 @@
 //! The list itself, in the order of the documentation. Defaults are those of the contract with our users: a change here
 //! changes the product.
 
+mod shared;
 mod tencent;
 
 use super::{
@@ -23,7 +24,7 @@ const fn key(path: &'static str, kind: Kind, otherwise: Otherwise, meaning: &'st
 
 /// Every key that this version knows.
 pub(in crate::config) fn all() -> impl Iterator<Item = &'static Key> {
-    [FIRST, tencent::KEYS, REST].into_iter().flatten()
+    [FIRST, tencent::KEYS, REST, shared::KEYS, LAST].into_iter().flatten()
 }
 
 /// The keys before `[tencent]`.
@@ -35,7 +36,12 @@ const FIRST: &[Key] = &[
         Is("127.0.0.1:9090"),
         "The listener for `/healthz` and `/readyz`. Keep it away from callers.",
     ),
-    key("server.workers", Kind::Number(0, 1024), Is("0"), "Worker threads; 0 is one per core."),
+    key(
+        "server.workers",
+        Kind::Number(0, 1024),
+        Is("0"),
+        "Worker threads; 0 is one for each processor that the process may use, by affinity and quota, rounded down.",
+    ),
     key("server.request_timeout", Kind::Duration(10, 10 * MINUTE), Is("10s"), "The longest that a request may take."),
     key(
         "server.drain_delay",
@@ -206,7 +212,7 @@ const FIRST: &[Key] = &[
     key("policy.dir", Kind::Path, Is("config/policies"), "The folder whose `*.cedar` files are the policies."),
 ];
 
-/// The keys behind `[tencent]`.
+/// The keys between `[tencent]` and `[shared]`.
 const REST: &[Key] = &[
     key(
         "rate_limit.requests_per_second",
@@ -307,6 +313,10 @@ const REST: &[Key] = &[
         Is("30s"),
         "How long a listing of instances is remembered, and the least time between two of one region.",
     ),
+];
+
+/// The keys behind `[shared]`.
+const LAST: &[Key] = &[
     key(
         "audit.sink",
         Kind::Word(&["stdout", "file"]),
@@ -339,12 +349,21 @@ const REST: &[Key] = &[
             "\"error\", \"warn\", \"info\", \"debug\", \"trace\" or \"off\", or a filter such as \"info,actix_server=warn\"",
         ),
         Is("info"),
-        "How much is logged to standard error: a level, or a filter in the form of `tracing_subscriber::EnvFilter`.",
+        "How much is logged to standard error: a level, or a filter in the form of `tracing_subscriber::EnvFilter`. \
+         `info,access=info` adds a line for every answer.",
     ),
     key(
         "log.format",
         Kind::Word(&["auto", "text", "json"]),
         Is("auto"),
         "How a log line looks; `auto` is text on a terminal and JSON elsewhere.",
+    ),
+    key(
+        "log.otlp_endpoint",
+        Kind::Url("http://host[:port] or https://host[:port], without a user, a query or a fragment"),
+        Nothing,
+        "The base URL of an OpenTelemetry collector that takes OTLP over HTTP, mostly at port 4318; spans are posted to \
+         `/v1/traces` behind it. Without it nothing is recorded. Spans hold no secret, so plain http is accepted to \
+         anywhere.",
     ),
 ];

@@ -10,6 +10,7 @@ use crate::{
     http::cors::{self, Origin},
     policy, quota,
     telemetry::{self, Format},
+    traces::CollectorUrl,
 };
 
 pub(super) fn cors(section: &Field<'_>) -> Result<cors::Settings, Refused> {
@@ -96,6 +97,15 @@ pub(super) fn audit(section: &Field<'_>) -> Result<audit::Settings, Refused> {
 enum SinkWord {
     Stdout,
     File,
+}
+
+/// `log.otlp_endpoint`: where spans are sent. It is refused with the sentence of its own room, and not repeated.
+pub(super) fn otlp(section: &Field<'_>) -> Result<Option<CollectorUrl>, Refused> {
+    let endpoint = section
+        .at("otlp_endpoint")
+        .given()
+        .map(|field| CollectorUrl::try_from(field.text()?).map_err(|error| field.refuse(error.to_string())));
+    endpoint.transpose()
 }
 
 pub(super) fn log(section: &Field<'_>) -> Result<telemetry::Settings, Refused> {

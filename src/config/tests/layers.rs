@@ -153,7 +153,7 @@ fn a_wrong_variable_is_told_by_its_name() {
         (
             "GATEWAY___LEVEL",
             "x",
-            "\"\" (GATEWAY___LEVEL): is not known to this version; known here: server, cors, auth, policy, tencent, rate_limit, cache, audit, log",
+            "\"\" (GATEWAY___LEVEL): is not known to this version; known here: server, cors, auth, policy, tencent, rate_limit, cache, shared, audit, log",
         ),
     ] {
         let expected: &[&str] = if told.is_empty() { &[] } else { &[told] };

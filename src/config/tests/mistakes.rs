@@ -323,6 +323,49 @@ fn a_wrong_endpoint_is_told_in_the_words_of_its_room_and_not_repeated() {
 }
 
 #[test]
+fn a_wrong_collector_is_told_in_the_words_of_its_room_and_not_repeated() {
+    for (endpoint, told) in [
+        (
+            "http://user:hunter2@collector.example:4318",
+            "must be http://host[:port] or https://host[:port], without a user, a query or a fragment",
+        ),
+        ("https://[2001:db8::1]:4318", "https needs a host name or an IPv4 address"),
+    ] {
+        let seen = of_added(&format!("[log]\notlp_endpoint = \"{endpoint}\""));
+
+        assert_eq!(seen, [format!("log.otlp_endpoint (FILE:11:17): {told}")]);
+    }
+}
+
+#[test]
+fn a_wrong_store_is_told_what_would_be_right_and_no_password_is_repeated() {
+    for (keys, told) in [
+        (
+            "url = \"redis://:hunter2@127.0.0.1\"",
+            "url (FILE:11:7): must hold no user and no password: they stand in shared.username and shared.password_file",
+        ),
+        ("url = \"hunter2\"", "url (FILE:11:7): must be redis://host[:port][/database], or rediss:// for TLS"),
+        ("ca_file = \"ca.pem\"", "ca_file (FILE:11:11): must stand beside shared.url"),
+        (
+            "ca_file = \"ca.pem\"\nurl = \"redis://127.0.0.1\"",
+            "ca_file (FILE:11:11): must stand beside a shared.url with rediss:// only",
+        ),
+        (
+            "username = \"ada\"\nurl = \"redis://127.0.0.1\"",
+            "password_file (FILE:10:1): must be set, to a path: shared.username is",
+        ),
+        (
+            "client_key_file = \"key.pem\"\nurl = \"rediss://127.0.0.1\"",
+            "client_cert_file (FILE:10:1): must be set, to a path: shared.client_key_file is",
+        ),
+        ("replicas = 0", "replicas (FILE:11:12): must be a whole number from 1 to 10000, not 0"),
+        ("timeout = \"11s\"", "timeout (FILE:11:11): must be a duration from \"1ms\" to \"10s\", not \"11s\""),
+    ] {
+        assert_eq!(of_added(&format!("[shared]\n{keys}\n")), [format!("shared.{told}")], "{keys}");
+    }
+}
+
+#[test]
 fn an_unknown_key_is_told_what_may_have_been_meant() {
     for (added, told) in [
         ("[server]\nlsiten = \"x\"", "server.lsiten (FILE:11:10): is not known to this version; did you mean listen?"),
@@ -332,17 +375,12 @@ fn an_unknown_key_is_told_what_may_have_been_meant() {
             "cache.max_wait (FILE:11:12): is not known to this version; max_wait stands in [rate_limit]",
         ),
         (
-            "[log]\notlp_endpoint = \"http://127.0.0.1:4318\"",
-            "log.otlp_endpoint (FILE:11:17): is not known to this version; known here: level, format",
+            "[log]\ncolour = \"never\"",
+            "log.colour (FILE:11:10): is not known to this version; known here: level, format, otlp_endpoint",
         ),
         (
             "[rate_limit.per_caller]\nguard = \"1ms\"",
             "rate_limit.per_caller.guard (FILE:11:9): is not known to this version; guard stands in [rate_limit]",
-        ),
-        (
-            "[shared]\nurl = \"redis://:secret@127.0.0.1\"",
-            "shared (FILE:10:1): is not known to this version; known here: server, cors, auth, policy, tencent, rate_limit, \
-             cache, audit, log",
         ),
         (
             "[[auth.issuers]]\nname = \"b\"\nprefix = \"b:\"\nissuer = \"b\"\naudiences = [\"b\"]\njwks_file = \"b\"\n\
@@ -351,7 +389,8 @@ fn an_unknown_key_is_told_what_may_have_been_meant() {
         ),
         (
             "[log]\n\"a\\u001b[2Jb\" = 1",
-            "log.\"a\\u{1b}[2Jb\" (FILE:11:17): is not known to this version; known here: level, format",
+            "log.\"a\\u{1b}[2Jb\" (FILE:11:17): is not known to this version; known here: level, format, \
+             otlp_endpoint",
         ),
     ] {
         assert_eq!(of_added(added), [told], "{added}");

@@ -112,7 +112,8 @@ impl Schedule {
             doubled.min(LAST_RETRY).min(self.refresh)
         };
         self.due = now + pause.mul_f64(0.9 + 0.2 * luck);
-        if self.wanted == Some(self.started) {
+        // Also what an earlier fetch was wanted for that never ended, for its task had panicked.
+        if self.wanted.is_some_and(|wanted| wanted <= self.started) {
             self.wanted = None;
         }
         self.started
@@ -157,6 +158,20 @@ mod tests {
 
         assert_eq!(schedule.next(now), Step::Sleep(REFRESH));
         assert_eq!(schedule.next(now + REFRESH), Step::Fetch);
+    }
+
+    #[test]
+    fn what_was_wanted_of_a_fetch_that_never_ended_is_brought_by_the_next() {
+        let now = start();
+        let mut schedule = fetched(now);
+        assert_eq!(schedule.ask(now), Answer::WaitFor { fetch: 2 });
+        schedule.begin(now);
+
+        schedule.begin(now);
+        let ended = schedule.end(now, true, MIDDLE);
+
+        assert!(ended > 2);
+        assert_eq!(schedule.next(now), Step::Sleep(REFRESH));
     }
 
     #[test]

@@ -48,7 +48,7 @@ impl Gateway {
     fn with(settings: &Settings) -> Self {
         let clock = Clock::manual(testing::now());
         let (identity, refresher) = Identity::new(settings, clock.clone()).unwrap();
-        Self { identity, clock, refreshing: actix_web::rt::spawn(refresher.run(|_, _| {})) }
+        Self { identity, clock, refreshing: actix_web::rt::spawn(async move { refresher.run(|_, _| {}).await }) }
     }
 
     fn keys(&self, issuer: usize) -> &Keys {

@@ -175,6 +175,28 @@ impl fmt::Debug for Place {
     }
 }
 
+/// Whether a call may still leave. Clones ask for the same call.
+#[derive(Clone)]
+pub struct Leash {
+    shared: Arc<Shared>,
+    token: Token,
+}
+
+impl Leash {
+    /// Whether the call, if it has not left, still may at `now`. To be asked before each step that may send it.
+    ///
+    /// A token of the store's may leave while this replica's lease stands, however long its connection takes to open.
+    pub fn holds(&self, now: Instant) -> bool {
+        self.shared.lock().tokens.may_leave(self.token, now)
+    }
+}
+
+impl fmt::Debug for Leash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Leash").finish_non_exhaustive()
+    }
+}
+
 /// A token for one call. It says what becomes of the call, for that decides when the token comes back.
 ///
 /// Dropped before anything was sent, it comes back at once; dropped without an answer, the call counts as failed then.
@@ -191,33 +213,38 @@ impl Grant {
         self.waited
     }
 
+    /// Tells whether the call may still leave.
+    pub fn leash(&self) -> Leash {
+        Leash { shared: self.shared.clone(), token: self.token }
+    }
+
     /// The call was handed to an open connection.
     pub fn handed_over(&mut self, now: Instant) {
-        self.shared.change_window(|window| window.handed_over(self.token, now));
+        self.shared.change_tokens(|tokens| tokens.handed_over(self.token, now));
     }
 
     /// The call opens a connection first. Holds whatever is, or was, said by [`Self::handed_over`].
     pub fn connecting(&mut self, _now: Instant) {
-        self.shared.change_window(|window| window.connecting(self.token));
+        self.shared.change_tokens(|tokens| tokens.connecting(self.token));
     }
 
     /// The answer's first bytes are here.
     pub fn answered(&mut self, now: Instant) {
-        self.shared.change_window(|window| window.answered(self.token, now));
+        self.shared.change_tokens(|tokens| tokens.answered(self.token, now));
     }
 
     /// The answer is that the upstream counts too many calls: somebody else draws on the same quota.
     ///
     /// All of the bucket pause for a second and then go on slowly, so the retry is to stand in line again.
     pub fn refused_upstream(&mut self, now: Instant) {
-        self.shared.change_window(|window| window.refused_upstream(self.token, now));
+        self.shared.change_tokens(|tokens| tokens.refused_upstream(self.token, now));
     }
 }
 
 impl Drop for Grant {
     fn drop(&mut self) {
         let now = self.shared.clock.monotonic();
-        self.shared.change_window(|window| window.ended(self.token, now));
+        self.shared.change_tokens(|tokens| tokens.ended(self.token, now));
     }
 }
 

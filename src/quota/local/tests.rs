@@ -331,7 +331,7 @@ async fn whatever_is_dropped_leaves_nothing_behind() {
 #[tokio::test(start_paused = true)]
 async fn the_driver_ends_with_the_last_handle() {
     let (bucket, driver) = Bucket::new(LIMITS, Clock::manual(SystemTime::UNIX_EPOCH));
-    let driver = tokio::spawn(driver.run());
+    let driver = tokio::spawn(async move { driver.run().await });
     let fetch = bucket.open_fetch();
     let handle = fetch.handle();
     drop((bucket, fetch));

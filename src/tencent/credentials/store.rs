@@ -135,8 +135,8 @@ impl CredentialStore {
 
 impl Refresher {
     /// Keeps the credentials in force, and tells how each attempt went. It ends when it is dropped.
-    pub async fn run(self, told: impl Fn(&Result<Change, CredentialsError>)) -> Infallible {
-        let Self { store, chain, http, clock } = &self;
+    pub async fn run(&self, told: impl Fn(&Result<Change, CredentialsError>)) -> Infallible {
+        let Self { store, chain, http, clock } = self;
         let mut schedule = Schedule::default();
         schedule.renewed(store.current().expires_at(), clock.wall(), luck());
         loop {

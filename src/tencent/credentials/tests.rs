@@ -216,7 +216,8 @@ fn with_store(path: &Path, test: impl AsyncFnOnce(&CredentialStore, &RefCell<Vec
         let (store, refresher) = CredentialStore::start(&settings, &roots, &clock).await.unwrap();
         let told = Rc::new(RefCell::new(Vec::new()));
         let telling = Rc::clone(&told);
-        actix_web::rt::spawn(refresher.run(move |outcome| telling.borrow_mut().push(outcome.clone())));
+        let tell = move |outcome: &_| telling.borrow_mut().push(Result::clone(outcome));
+        actix_web::rt::spawn(async move { refresher.run(tell).await });
 
         test(&store, &told).await;
     });

@@ -43,7 +43,7 @@ impl Scene {
             }
         });
         let (bucket, driver) = Bucket::new(limits, clock.clone());
-        tokio::spawn(driver.run());
+        tokio::spawn(async move { driver.run().await });
         Self { clock, bucket }
     }
 
@@ -82,7 +82,7 @@ impl Scene {
         assert!(state.queue.holds_nothing(), "{:?}", state.queue);
         assert!(state.turns.is_empty());
         let later = self.now() + Duration::from_secs(60);
-        let free = (0..100).map_while(|_| state.window.grant(Pace::AtOnce, later)).count();
+        let free = (0..100).map_while(|_| state.tokens.grant(Pace::AtOnce, later)).count();
         assert_eq!(free, self.bucket.0.limits.requests_per_second as usize);
     }
 }

@@ -1,0 +1,53 @@
+-- A sign of life of one replica: it joins, stays or leaves, and brings the books of its buckets up to date.
+--
+-- ARGV: 9 join, stay or leave (where the time is all that is asked for, also void: a new beginning), 10 the replicas
+--       that it knew of; then for each bucket: whether anybody waits there (1 or 0), the number of settled tokens and for
+--       each its number and when it is back from now on, the number of open tokens and their numbers.
+-- Reply: ok, the time, the run id, the replicas that are missing, the replicas that are known of.
+
+if ARGV[9] == 'leave' then
+  if redis.call('ZREM', KEYS[2], replica) == 1 then
+    redis.call('HSET', KEYS[1], 'vouched', math.max(0, vouched - 1))
+  end
+elseif ARGV[9] == 'join' then
+  vouched = math.max(vouched, tonumber(ARGV[10]))
+  redis.call('HSET', KEYS[1], 'vouched', vouched)
+elseif lease_until <= now then
+  return {'lapsed', text(now), run}
+end
+
+local back_by = now + lease + SECOND + guard
+if ARGV[9] ~= 'leave' then
+  local before = missing()
+  redis.call('ZADD', KEYS[2], now + lease, replica)
+  if counted() < before and ARGV[9] == 'join' then
+    held, held_until = before, now + SECOND + guard
+    redis.call('HSET', KEYS[1], 'held', held, 'held_until', held_until)
+  end
+end
+
+local at = 11
+for bucket = 3, #KEYS, 4 do
+  enter(bucket)
+  if ARGV[at] == '0' then
+    redis.call('ZREM', KEYS[bucket + 3], replica)
+  end
+  local settled = tonumber(ARGV[at + 1])
+  at = at + 2
+  for _ = 1, settled do
+    settle(bucket, ARGV[at], tonumber(ARGV[at + 1]))
+    at = at + 2
+  end
+  -- A call may leave while its replica holds a lease, and arrives within the guard.
+  local open = tonumber(ARGV[at])
+  for _ = 1, open do
+    at = at + 1
+    redis.call('ZADD', KEYS[bucket + 1], 'XX', back_by, replica .. ':' .. ARGV[at])
+  end
+  at = at + 1
+  leave_bucket(bucket)
+end
+
+keep_fleet()
+local known = redis.call('ZCARD', KEYS[2])
+return {'ok', text(now), run, text(missing()), text(math.max(known, vouched))}

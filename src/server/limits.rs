@@ -1,0 +1,130 @@
+//! What the process may hold at once, and what the system lets it. The numbers and their reasons are also told in
+//! `docs/operations.md`.
+
+use std::{io, thread::available_parallelism, time::Duration};
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// Connections that a worker holds; further ones wait in the kernel. Each has buffers of its own, so this is what
+/// strangers can make a worker hold: some 45 MB, and with TLS twice that.
+const MAX_CONNECTIONS: usize = 4096;
+
+/// Connections of the listener for health checks, which nobody but machines of the operator uses.
+pub(super) const MAX_ADMIN_CONNECTIONS: usize = 64;
+
+/// Files that are not connections of callers: listeners, event queues, the log, the audit, files that are read anew,
+/// connections to the cloud and to issuers, and those of the listener for health checks.
+const OTHER_FILES: u64 = 512;
+
+/// What a connection may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Connections {
+    /// How many a worker holds at once.
+    pub(super) most: usize,
+    /// How long an idle one is kept.
+    pub(super) keep_alive: Duration,
+    /// How long a client may take over the head of a request.
+    pub(super) request_head: Duration,
+    /// How long one that is being closed may take to do so.
+    pub(super) disconnect: Duration,
+}
+
+impl Connections {
+    /// Connections of which a worker holds at most so many.
+    pub(super) fn at_most(most: usize) -> Self {
+        Self {
+            most,
+            // Longer than load balancers keep theirs (a minute, mostly), so that no request of theirs meets a
+            // connection that is just being closed.
+            keep_alive: Duration::from_secs(75),
+            // A head comes in one segment or a few. Whoever takes longer holds a place on purpose.
+            request_head: Duration::from_secs(5),
+            disconnect: Duration::from_secs(2),
+        }
+    }
+}
+
+/// The number of workers: `configured`, or where that is zero one for each processor that the process may use, which the
+/// standard library counts from the affinity mask and from the quota of the control group.
+///
+/// A quota of two and a half processors is two workers: what is over is for the threads beside them (the quota's clock,
+/// the audit, the acceptor). Three would be throttled whenever all are busy, and a throttled worker is a tail latency.
+pub(super) fn workers(configured: usize) -> usize {
+    match configured {
+        0 => available_parallelism().map_or(1, usize::from),
+        some => some,
+    }
+}
+
+/// Raises the limit of open files as far as it goes, and says how many connections a worker can hold under it: with
+/// fewer than it could otherwise, connections wait in the kernel rather than find no file descriptor.
+pub(super) fn connections(workers: usize) -> Connections {
+    let files = raise_open_files().unwrap_or_else(|error| {
+        tracing::warn!(%error, "the limit of open files cannot be raised");
+        getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
+    });
+    let most = most_connections(files, workers);
+    if most < MAX_CONNECTIONS {
+        let needed = MAX_CONNECTIONS as u64 * workers as u64 + OTHER_FILES;
+        tracing::warn!(
+            open_files = files,
+            needed,
+            connections_a_worker = most,
+            "the limit of open files is low; connections beyond it wait until others end"
+        );
+    }
+    Connections::at_most(most)
+}
+
+/// What the soft limit of open files is from now on: as much as the hard one allows.
+fn raise_open_files() -> io::Result<u64> {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current != maximum {
+        setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?;
+    }
+    Ok(maximum.unwrap_or(u64::MAX))
+}
+
+/// Connections that each worker may hold where the process may have so many files; at least one.
+fn most_connections(files: u64, workers: usize) -> usize {
+    let others = OTHER_FILES.min(files / 2);
+    let each = (files - others) / workers.max(1) as u64;
+    usize::try_from(each).unwrap_or(usize::MAX).clamp(1, MAX_CONNECTIONS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_leave_room_for_other_files_and_are_never_more_than_memory_is_meant_for() {
+        for (files, workers, most) in [
+            (1 << 20, 8, 4096),
+            (u64::MAX, 64, 4096),
+            (8192 + 512, 2, 4096),
+            (1024, 2, 256),
+            (1024, 8, 64),
+            (64, 2, 16),
+            (4, 16, 1),
+            (0, 0, 1),
+        ] {
+            assert_eq!(most_connections(files, workers), most, "{files} files, {workers} workers");
+        }
+    }
+
+    #[test]
+    fn open_files_are_raised_to_what_is_allowed() {
+        let allowed = getrlimit(Resource::Nofile).maximum;
+
+        let raised = raise_open_files().unwrap();
+
+        assert_eq!(getrlimit(Resource::Nofile).current, allowed);
+        assert_eq!(raised, allowed.unwrap_or(u64::MAX));
+    }
+
+    #[test]
+    fn what_is_configured_is_the_number_of_workers() {
+        assert_eq!(workers(3), 3);
+        assert!(workers(0) >= 1);
+    }
+}

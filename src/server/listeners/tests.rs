@@ -1,0 +1,153 @@
+use std::{
+    io::{Read as _, Write as _},
+    net::TcpStream,
+    sync::mpsc,
+    thread,
+    time::Instant,
+};
+
+use actix_web::rt::System;
+
+use super::*;
+use crate::domain::Clock;
+
+/// Nothing here takes longer on a machine that is alive.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+const BRIEF: Duration = Duration::from_millis(400);
+
+/// A server of one route on a thread of its own, until it is dropped.
+struct Serving {
+    address: SocketAddr,
+    stop: actix_web::dev::ServerHandle,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Serving {
+    fn with(connections: Connections) -> Self {
+        let (sender, receiver) = mpsc::channel();
+        let thread = thread::spawn(move || {
+            System::new().block_on(async {
+                let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+                let address = listener.local_addr().unwrap();
+                let service = Service { workers: 1, connections, grace: Duration::from_secs(1) };
+                let routes = |config: &mut web::ServiceConfig| {
+                    config.route("/", web::get().to(async || "here"));
+                };
+                let server = serve(listener, service, |_| {}, routes).unwrap();
+                sender.send((address, server.handle())).unwrap();
+                server.await.unwrap();
+            });
+        });
+        let (address, stop) = receiver.recv_timeout(PATIENCE).unwrap();
+        Self { address, stop, thread: Some(thread) }
+    }
+
+    fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        // Dropping the future of a command does not take the command back.
+        drop(self.stop.stop(false));
+        let _ = self.thread.take().unwrap().join();
+    }
+}
+
+fn ask(stream: &mut TcpStream) {
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: gateway\r\n\r\n").unwrap();
+}
+
+/// What comes until the answer is whole.
+fn answer(stream: &mut TcpStream) -> String {
+    let mut text = Vec::new();
+    let mut buffer = [0; 1024];
+    while !text.ends_with(b"here") {
+        let count = stream.read(&mut buffer).unwrap();
+        assert!(count > 0, "closed after {:?}", String::from_utf8_lossy(&text));
+        text.extend_from_slice(&buffer[..count]);
+    }
+    String::from_utf8(text).unwrap()
+}
+
+/// What comes until the server closes the connection.
+fn rest(stream: &mut TcpStream) -> String {
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    text
+}
+
+fn now() -> Instant {
+    Clock::machine().monotonic()
+}
+
+#[test]
+fn connections_beyond_the_limit_wait_until_one_ends_and_those_that_are_served_notice_nothing() {
+    let serving = Serving::with(Connections::at_most(2));
+    let mut served = [serving.connect(), serving.connect()];
+    for stream in &mut served {
+        ask(stream);
+        answer(stream);
+    }
+
+    let mut beyond = serving.connect();
+    ask(&mut beyond);
+    beyond.set_read_timeout(Some(BRIEF)).unwrap();
+    let waits = beyond.read(&mut [0; 1]).unwrap_err().kind();
+    for stream in &mut served {
+        ask(stream);
+        answer(stream);
+    }
+    let [ended, _kept] = served;
+    drop(ended);
+
+    assert_eq!(waits, io::ErrorKind::WouldBlock);
+    beyond.set_read_timeout(Some(PATIENCE)).unwrap();
+    assert!(answer(&mut beyond).starts_with("HTTP/1.1 200"));
+}
+
+#[test]
+fn a_head_that_takes_too_long_is_a_408_and_the_end_of_the_connection() {
+    let serving = Serving::with(Connections { request_head: BRIEF, ..Connections::at_most(16) });
+    let began = now();
+    let mut slow = serving.connect();
+    let mut silent = serving.connect();
+    slow.write_all(b"GET / HTTP/1.1\r\nHost: gate").unwrap();
+
+    let told = [rest(&mut slow), rest(&mut silent)];
+
+    assert!(began.elapsed() >= BRIEF, "{:?}", began.elapsed());
+    assert!(told.iter().all(|text| text.starts_with("HTTP/1.1 408")), "{told:?}");
+}
+
+#[test]
+fn an_idle_connection_is_closed_after_its_time_and_not_before() {
+    let serving = Serving::with(Connections { keep_alive: BRIEF * 3, ..Connections::at_most(16) });
+    let mut kept = serving.connect();
+    for _ in 0..3 {
+        ask(&mut kept);
+        answer(&mut kept);
+    }
+    let idle_since = now();
+
+    let said = rest(&mut kept);
+
+    assert_eq!(said, "");
+    assert!(idle_since.elapsed() >= BRIEF * 2, "{:?}", idle_since.elapsed());
+}
+
+#[test]
+fn a_port_that_is_taken_is_named() {
+    System::new().block_on(async {
+        let taken = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = taken.local_addr().unwrap();
+
+        let told = bind(address).unwrap_err().to_string();
+
+        assert!(told.starts_with(&format!("cannot listen on {address}: ")), "{told}");
+    });
+}
