@@ -5,6 +5,7 @@
 
 mod bare;
 mod client;
+mod collector;
 mod figures;
 mod instructions;
 mod machine;

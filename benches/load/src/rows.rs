@@ -2,6 +2,7 @@
 
 mod audit;
 mod hits;
+mod insight;
 mod memory;
 mod misses;
 mod saturation;
@@ -30,6 +31,8 @@ pub(crate) enum Row {
     Workers,
     /// The audit to a file, beside one that keeps nothing.
     Audit,
+    /// Metrics read and traces exported, beside neither.
+    Insight,
     /// Tokens that were never seen before.
     Tokens,
     /// What a miss adds to the call that it makes.
@@ -57,11 +60,12 @@ struct Round {
 }
 
 impl Row {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Hits,
         Self::Spread,
         Self::Workers,
         Self::Audit,
+        Self::Insight,
         Self::Tokens,
         Self::Misses,
         Self::Memory,
@@ -75,6 +79,7 @@ impl Row {
             Self::Spread => hits::spread(plan),
             Self::Workers => hits::workers(plan),
             Self::Audit => audit::beside_null(plan),
+            Self::Insight => insight::beside_neither(plan),
             Self::Tokens => tokens::first_seen(plan),
             Self::Misses => misses::added_latency(plan),
             Self::Memory => memory::all(plan),

@@ -45,6 +45,8 @@ pub(crate) struct How<'a> {
     /// Calls a second to the cloud. Its own twenty would make a warm cache of ten thousand entries wait for minutes.
     pub(crate) upstream_per_second: u32,
     pub(crate) audit: Sink,
+    /// Where traces go, if anywhere.
+    pub(crate) collector: Option<SocketAddr>,
     /// Options of valgrind, where it runs in there.
     pub(crate) under_valgrind: Option<&'a [String]>,
 }
@@ -67,6 +69,7 @@ impl Default for How<'_> {
             workers: 1,
             upstream_per_second: UNLIMITED,
             audit: Sink::File,
+            collector: None,
             under_valgrind: None,
         }
     }
@@ -178,6 +181,9 @@ max_bytes = "256MiB"
 
 [audit]
 {audit}
+
+[log]
+{traces}
 "#,
             workers = how.workers,
             keys = keys.display(),
@@ -185,6 +191,7 @@ max_bytes = "256MiB"
             region = known::CHENGDU,
             api = self.sandbox.api_url(),
             upstream_per_second = how.upstream_per_second,
+            traces = how.collector.map(|at| format!("otlp_endpoint = \"http://{at}\"")).unwrap_or_default(),
         )?;
         Ok(file)
     }
@@ -222,7 +229,8 @@ impl How<'_> {
     /// A folder for each way, so that two gateways do not meet in one file.
     fn name(self) -> String {
         let audit = if self.audit == Sink::File { "file" } else { "null" };
-        format!("{audit}-{}-{}", self.workers, self.upstream_per_second)
+        let traces = if self.collector.is_some() { "-traces" } else { "" };
+        format!("{audit}-{}-{}{traces}", self.workers, self.upstream_per_second)
     }
 }
 
