@@ -29,10 +29,11 @@ mod request;
 mod settle;
 mod spans;
 mod strict;
+mod target;
 mod unanswered;
 mod urls;
 
-use actix_web::{HttpResponse, middleware::from_fn, web};
+use actix_web::{HttpResponse, web};
 
 pub use caller_quota::ratelimit_policy;
 pub use edge::Edge;
@@ -48,15 +49,7 @@ pub const PLAIN_ON_TLS: &str = "HTTP/1.1 400 Bad Request\r\nConnection: close\r\
 /// Routes of the public listener.
 pub fn public(config: &mut web::ServiceConfig) {
     // The router tries one after the other, so what is asked for most stands first.
-    config.service(
-        web::scope("/instances")
-            .wrap(from_fn(gate::gate))
-            .service(urls::resource())
-            .service(files::resource())
-            .service(backups::resource())
-            .service(instances::resource())
-            .default_service(web::to(not_found)),
-    );
+    config.service(web::scope("/instances").default_service(web::to(gate::gate)));
     config.service(ops::healthz());
     for resource in docs::resources() {
         config.service(resource);

@@ -204,7 +204,7 @@ impl Identity {
             return Err(Denial::TooManyFailures { retry_after });
         }
         let outcome = match credentials.and_then(b64token) {
-            Ok(token) => self.verify_or_wait(token).await,
+            Ok(token) => Box::pin(self.verify_or_wait(token)).await,
             Err(denial) => Err(denial),
         };
         if let Err(Denial::NoToken | Denial::Refused(_)) = outcome {

@@ -4,7 +4,6 @@
 
 use actix_web::{
     HttpResponse,
-    dev::ServiceRequest,
     http::header::{HeaderMap, HeaderName, HeaderValue},
 };
 use bytes::Bytes;
@@ -20,12 +19,11 @@ const RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
 /// The answer to a caller whose quota is used up: 429.
-pub(super) fn refuse(edge: &Edge, request: &ServiceRequest, caller: &Caller, exhausted: &Exhausted) -> HttpResponse {
-    let context = Context::known(request);
+pub(super) fn refuse(edge: &Edge, context: &Context, caller: &Caller, exhausted: &Exhausted) -> HttpResponse {
     edge.worker.broker().metrics().rejection(Scope::Caller);
     let problem = Problem::caller_rate_limited(exhausted.retry_after);
-    edge.lines.over_quota(&context, caller, &problem, edge.worker.broker().clock().monotonic());
-    let mut answer = problem.respond(&context);
+    edge.lines.over_quota(context, caller, &problem, edge.worker.broker().clock().monotonic());
+    let mut answer = problem.respond(context);
     tell(answer.headers_mut(), edge, exhausted.allowance);
     answer
 }

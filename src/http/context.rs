@@ -4,7 +4,7 @@ use std::future::{Ready, ready};
 
 use actix_web::{
     Error, FromRequest, HttpMessage as _, HttpRequest,
-    dev::{Payload, ServiceRequest},
+    dev::Payload,
     http::header::{HeaderMap, HeaderName},
 };
 
@@ -28,12 +28,6 @@ pub(super) struct Context {
 pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 impl Context {
-    /// The context that the outermost layer gave the request.
-    pub(super) fn known(request: &ServiceRequest) -> Self {
-        let known = request.extensions().get::<Self>().cloned();
-        known.unwrap_or_else(|| Self::of(request.headers(), Trace::default()))
-    }
-
     /// The caller's own id where it is one, else a new one; and the trace that was begun for the request.
     pub(super) fn of(headers: &HeaderMap, trace: Trace) -> Self {
         let sent = headers.get(X_REQUEST_ID).and_then(|value| value.to_str().ok());

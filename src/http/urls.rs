@@ -1,16 +1,13 @@
 //! `GET /instances/{instance_id}/backups/{backup_id}/urls`.
 
 use actix_web::{
-    HttpRequest, HttpResponse, Resource,
+    HttpRequest, HttpResponse,
     http::header::{self, HeaderName, HeaderValue},
-    web,
 };
 
 use super::{
     accept::{self, Format},
     cache_status::cache_status,
-    context::Context,
-    ops::only_get,
     query::UrlsQuery,
     render,
     request::{BackupPath, Incoming, InstancePath, backup_name, instance_id, wants_fresh},
@@ -25,13 +22,6 @@ pub(super) const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-statu
 
 /// What carries a signed URL is for the one who asked, and to be kept by nobody.
 pub(super) const NO_STORE: HeaderValue = HeaderValue::from_static("private, no-store");
-
-pub(super) fn resource() -> Resource {
-    web::resource("/{instance_id}/backups/{backup_id}/urls")
-        .route(web::get().to(urls))
-        .route(web::head().to(urls))
-        .default_service(web::to(only_get))
-}
 
 /// Get the download URLs of a backup
 ///
@@ -66,10 +56,9 @@ pub(super) fn resource() -> Resource {
     )),
     security(("bearer" = [])),
 )]
-pub(super) async fn urls(request: HttpRequest, context: Context) -> HttpResponse {
-    let mut incoming = Incoming::of(&request, context);
-    let understood = incoming.understand(&request, |incoming| {
-        let (instance, backup) = (instance_id(&request)?, backup_name(&request)?);
+pub(super) async fn urls(request: &HttpRequest, mut incoming: Incoming, instance: &str, backup: &str) -> HttpResponse {
+    let understood = incoming.understand(request, |incoming| {
+        let (instance, backup) = (instance_id(instance)?, backup_name(backup)?);
         let query = UrlsQuery::parse(request.query_string(), incoming.broker())?;
         let format = accept::choose(request.headers(), &Format::ALL)?;
         let network = query.network.unwrap_or(Network::Both);

@@ -30,10 +30,20 @@ pub(crate) struct Arguments {
     /// How many functions are listed, those with the most instructions of their own first.
     #[arg(long, default_value_t = 0)]
     functions: usize,
+    /// A folder for what callgrind writes of the gateway, to be read with `callgrind_annotate` or KCachegrind.
+    #[arg(long)]
+    keep: Option<PathBuf>,
 }
 
-/// The most that a hit may take. A change that needs more says why, and raises it.
-const MOST_PER_HIT: f64 = 120_000.0;
+/// The most that a hit may take, hashes apart: some six in a hundred more than it does. A change that needs more says
+/// why, and raises it.
+const MOST_PER_HIT: f64 = 57_000.0;
+
+/// The same of hashes, the token's and the record's.
+const MOST_PER_HIT_HASHING: f64 = 99_000.0;
+
+/// Where hashes are computed, in the gateway and beside it.
+const HASHING: &str = "sha2::";
 
 /// Hits of the two runs. The first makes connections, fills caches and grows buffers.
 const HITS: [usize; 2] = [640, 6_400];
@@ -50,17 +60,23 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let stage = Stage::new()?;
     let token = stage.token("alice");
     let sample = stage.gateway(&gateway, How::default())?.warm(&token, 1)?;
-    let ours = per_hit(&stage, &token, |valgrind| {
+    let (kept, scratch) = (arguments.keep.as_deref(), stage.folder.path());
+    let ours = per_hit(kept.unwrap_or(scratch), &token, |valgrind| {
         stage.gateway(&gateway, How { under_valgrind: Some(valgrind), ..How::default() })
     })?;
-    let theirs = per_hit(&stage, &token, |valgrind| stage.bare_under(valgrind, &sample))?;
+    let theirs = per_hit(scratch, &token, |valgrind| stage.bare_under(valgrind, &sample))?;
 
-    let total = |functions: &BTreeMap<String, f64>| functions.values().sum::<f64>();
+    let sum = |functions: &BTreeMap<String, f64>, is_hashing| {
+        functions.iter().filter(|(name, _)| name.contains(HASHING) == is_hashing).map(|(_, count)| count).sum::<f64>()
+    };
+    let [hit, bare] = [&ours, &theirs].map(|functions| sum(functions, false));
+    let hashing = sum(&ours, true);
     say(&crate::figures::header())?;
     for figure in [
-        Figure::new("instructions of a hit", "", vec![total(&ours)], Target::AtMost(MOST_PER_HIT)),
-        Figure::new("bare actix-web, the same bytes", "", vec![total(&theirs)], Target::None),
-        Figure::ratio("a hit / bare", &[total(&ours)], &[total(&theirs)], Target::None),
+        Figure::new("instructions of a hit, hashes apart", "", vec![hit], Target::AtMost(MOST_PER_HIT)),
+        Figure::new("bare actix-web, the same bytes", "", vec![bare], Target::None),
+        Figure::ratio("a hit / bare", &[hit], &[bare], Target::None),
+        Figure::new("hashes of a hit, in software", "", vec![hashing], Target::AtMost(MOST_PER_HIT_HASHING)),
     ] {
         say(&figure.to_string())?;
     }
@@ -70,17 +86,17 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         let bare = theirs.get(name).copied().unwrap_or_default();
         say(&format!("{count:>9.0} {bare:>9.0}  {name}"))?;
     }
-    if total(&ours) > MOST_PER_HIT {
-        return Err(format!("a hit takes more than {MOST_PER_HIT} instructions").into());
+    if hit > MOST_PER_HIT || hashing > MOST_PER_HIT_HASHING {
+        return Err("a hit takes more instructions than it may".into());
     }
     Ok(())
 }
 
 /// The instructions of a hit by function.
-fn per_hit(stage: &Stage, token: &str, start: impl Fn(&[String]) -> Result<Server>) -> Result<BTreeMap<String, f64>> {
+fn per_hit(folder: &Path, token: &str, start: impl Fn(&[String]) -> Result<Server>) -> Result<BTreeMap<String, f64>> {
     let mut profiles = Vec::new();
     for hits in HITS {
-        let file = stage.folder.path().join(format!("callgrind-{hits}"));
+        let file = folder.join(format!("callgrind-{hits}"));
         let options = ["--tool=callgrind", "--vgdb=no", "--quiet"].map(str::to_owned);
         let out = format!("--callgrind-out-file={}", file.display());
         let server = start(&[options.as_slice(), &[out]].concat())?;
