@@ -1,6 +1,7 @@
 //! The rows of the table, and what they have in common.
 
 mod audit;
+mod connections;
 mod hits;
 mod insight;
 mod memory;
@@ -17,7 +18,7 @@ use crate::{
     figures::Figure,
     process::CALLERS,
     stage::{Server, Stage},
-    wrk::{self, Load, Script, Seen},
+    wrk::{self, Connections, Load, Script, Seen},
 };
 
 /// What can be measured.
@@ -27,6 +28,8 @@ pub(crate) enum Row {
     Hits,
     /// Many tokens and many backups, beside few.
     Spread,
+    /// A connection for each hit, and many hits at once on one.
+    Connections,
     /// Two workers, beside one.
     Workers,
     /// The audit to a file, beside one that keeps nothing.
@@ -60,9 +63,10 @@ struct Round {
 }
 
 impl Row {
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Hits,
         Self::Spread,
+        Self::Connections,
         Self::Workers,
         Self::Audit,
         Self::Insight,
@@ -77,6 +81,7 @@ impl Row {
         match self {
             Self::Hits => hits::beside_bare(plan),
             Self::Spread => hits::spread(plan),
+            Self::Connections => connections::kept_new_and_pipelined(plan),
             Self::Workers => hits::workers(plan),
             Self::Audit => audit::beside_null(plan),
             Self::Insight => insight::beside_neither(plan),
@@ -92,7 +97,13 @@ impl Row {
 impl Plan<'_> {
     /// One connection pool of wrk on the callers' core.
     fn load(&self) -> Load {
-        Load { cores: CALLERS, threads: 1, connections: 32, duration: Duration::from_secs(self.seconds) }
+        Load {
+            cores: CALLERS,
+            threads: 1,
+            connections: 32,
+            are: Connections::Kept,
+            duration: Duration::from_secs(self.seconds),
+        }
     }
 
     /// A round of `load` on `server`.

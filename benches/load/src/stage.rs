@@ -90,6 +90,13 @@ impl Stage {
         self.sandbox.token(&TokenSpec::new(subject).group("dba"))
     }
 
+    /// A token that names many groups, as those of large organizations do.
+    pub(crate) fn large_token(&self, subject: &str) -> String {
+        let spec = TokenSpec::new(subject).group("dba");
+        let groups = (0..100).map(|n| format!("a-team-with-some-name-{n}"));
+        self.sandbox.token(&groups.fold(spec, |spec, group| spec.group(&group)))
+    }
+
     /// Starts a gateway, and waits until it is ready.
     pub(crate) fn gateway(&self, program: &Path, how: How<'_>) -> Result<Server> {
         let folder = self.folder.path().join(how.name());

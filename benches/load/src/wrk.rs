@@ -12,6 +12,17 @@ pub(crate) struct Script<'a> {
     pub(crate) tokens: &'a [String],
 }
 
+/// What wrk makes of its connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Connections {
+    /// A request after the other on each.
+    Kept,
+    /// One for each request.
+    New,
+    /// So many requests at once on each (HTTP/1.1 pipelining). There is one path and one token.
+    Pipelined(usize),
+}
+
 /// How hard it asks.
 #[derive(Clone, Copy)]
 pub(crate) struct Load {
@@ -19,6 +30,7 @@ pub(crate) struct Load {
     pub(crate) threads: usize,
     pub(crate) connections: usize,
     pub(crate) duration: Duration,
+    pub(crate) are: Connections,
 }
 
 /// What it saw.
@@ -43,7 +55,7 @@ end
 /// Lets wrk ask a server. An answer that is not good makes all of it worthless.
 pub(crate) fn ask(folder: &Path, address: SocketAddr, script: &Script<'_>, load: Load) -> Result<Seen> {
     let file = folder.join("wrk.lua");
-    fs::write(&file, script.lua())?;
+    fs::write(&file, script.lua(load.are))?;
     let output = load
         .cores
         .command("wrk")
@@ -59,10 +71,18 @@ pub(crate) fn ask(folder: &Path, address: SocketAddr, script: &Script<'_>, load:
 }
 
 impl Script<'_> {
-    fn lua(&self) -> String {
+    fn lua(&self, connections: Connections) -> String {
         let fixed = self.paths.len() == 1 && self.tokens.len() == 1;
         if let (true, Some(token)) = (fixed, self.tokens.first()) {
-            return format!("wrk.headers['Authorization'] = 'Bearer {token}'\n{DONE}");
+            let shape = match connections {
+                Connections::Kept => String::new(),
+                Connections::New => "wrk.headers['Connection'] = 'close'\n".to_owned(),
+                Connections::Pipelined(depth) => format!(
+                    "init = function() burst = string.rep(wrk.format(), {depth}) end\n\
+                     request = function() return burst end\n"
+                ),
+            };
+            return format!("wrk.headers['Authorization'] = 'Bearer {token}'\n{shape}{DONE}");
         }
         let list = |items: &[String]| items.iter().map(|item| format!("'{item}',\n")).collect::<String>();
         format!(

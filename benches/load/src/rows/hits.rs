@@ -64,13 +64,16 @@ pub(super) fn spread(plan: &Plan<'_>) -> Result<Vec<Figure>> {
     let paths: Vec<_> = (0..MANY_BACKUPS).map(Stage::path).collect();
     let few = Script { paths: &paths[..FEW_BACKUPS as usize], tokens: &tokens };
     let many = Script { paths: &paths, tokens: &tokens };
+    let large_tokens: Vec<_> = (0..TOKENS).map(|n| stage.large_token(&format!("caller-{n}"))).collect();
+    let large = Script { paths: few.paths, tokens: &large_tokens };
 
-    let [mut of_few, mut of_many] = [const { Vec::<Round>::new() }; 2];
+    let [mut of_few, mut of_many, mut of_large] = [const { Vec::<Round>::new() }; 3];
     for _ in 0..plan.rounds {
         of_few.push(plan.round(&stage, &gateway, &few, plan.load())?);
         of_many.push(plan.round(&stage, &gateway, &many, plan.load())?);
+        of_large.push(plan.round(&stage, &gateway, &large, plan.load())?);
     }
-    let [few_cpu, many_cpu] = [&of_few, &of_many].map(|rounds| values(rounds, Round::cpu_us));
+    let [few_cpu, many_cpu, large_cpu] = [&of_few, &of_many, &of_large].map(|rounds| values(rounds, Round::cpu_us));
     let [few_rate, many_rate] = [&of_few, &of_many].map(|rounds| values(rounds, Round::per_second));
     let what = |backups| format!("{TOKENS} tokens, {backups} backups: CPU");
     Ok(vec![
@@ -78,6 +81,12 @@ pub(super) fn spread(plan: &Plan<'_>) -> Result<Vec<Figure>> {
         Figure::new(what(MANY_BACKUPS), "us", many_cpu.clone(), Target::None),
         Figure::ratio("CPU, many backups / few", &many_cpu, &few_cpu, Target::AtMost(1.1)),
         Figure::ratio("hits a second, many backups / few", &many_rate, &few_rate, Target::AtLeast(0.9)),
+        Figure::ratio(
+            format!("CPU, tokens of {} B / of {} B", large_tokens[0].len(), tokens[0].len()),
+            &large_cpu,
+            &few_cpu,
+            Target::None,
+        ),
     ])
 }
 

@@ -14,7 +14,7 @@ use crate::{
     process::CALLERS,
     stage::{How, Server, Stage},
     time::pause,
-    wrk::{self, Load, Script},
+    wrk::{self, Connections, Load, Script},
 };
 
 /// The vendor's own quota.
@@ -33,8 +33,13 @@ pub(super) fn hits_meanwhile(plan: &Plan<'_>) -> Result<Vec<Figure>> {
     gateway.warm(&token, 1)?;
     let (paths, tokens) = ([Stage::path(0)], [token]);
     let script = Script { paths: &paths, tokens: &tokens };
-    let load =
-        Load { cores: CALLERS, threads: 1, connections: CONNECTIONS, duration: Duration::from_secs(plan.seconds) };
+    let load = Load {
+        cores: CALLERS,
+        threads: 1,
+        connections: CONNECTIONS,
+        are: Connections::Kept,
+        duration: Duration::from_secs(plan.seconds),
+    };
 
     let [mut quiet, mut saturated] = [const { Vec::new() }; 2];
     let next = AtomicU32::new(1);
