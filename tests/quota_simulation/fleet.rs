@@ -50,6 +50,8 @@ pub(crate) struct Voyage {
     pub failing: u64,
     /// Percent of the calls that the upstream refuses as one too many.
     pub refused: u64,
+    /// Percent of the fetches whose callers hang up while they wait, and how long after they came at most.
+    pub impatient: (u64, Duration),
     /// How many fetches each replica has waiting at most, and the mean time between two that come.
     pub demand: Vec<(usize, Duration)>,
     /// What goes wrong, and when.
@@ -99,6 +101,7 @@ pub(crate) struct Log {
 enum Event {
     Starts { replica: usize },
     Comes { replica: usize },
+    HangsUp { life: u64, came: Duration },
     Beats { life: u64 },
     Looks { life: u64 },
     AtServer { message: usize },
@@ -257,6 +260,7 @@ impl Fleet {
         match event {
             Event::Starts { replica } => self.start(replica),
             Event::Comes { replica } => self.come(replica),
+            Event::HangsUp { life, came } => self.hang_up(life, came),
             Event::Beats { life } => self.beat(life),
             Event::Looks { life } => self.look_due(life),
             Event::AtServer { message } => self.serve(message),
@@ -287,7 +291,7 @@ impl Fleet {
 
     fn replica_of(&self, event: Event) -> Option<usize> {
         match event {
-            Event::Beats { life } | Event::Looks { life } => self.place_of(life),
+            Event::HangsUp { life, .. } | Event::Beats { life } | Event::Looks { life } => self.place_of(life),
             Event::Heard { message } | Event::GivenUp { message } => Some(self.messages[message].replica),
             Event::Leaves { call } | Event::Opened { call } | Event::Ends { call } => Some(self.calls[call].replica),
             _ => None,
@@ -321,10 +325,24 @@ impl Fleet {
         {
             let now = self.now;
             self.life(life).waiting.push(now);
+            let (percent, most) = self.voyage.impatient;
+            if self.chance.happens(percent) {
+                let patience = self.chance.duration(Duration::ZERO, most);
+                self.schedule(patience, Event::HangsUp { life, came: now });
+            }
             self.look(life);
         }
         let pause = self.chance.memoryless(pause);
         self.schedule(pause, Event::Comes { replica });
+    }
+
+    /// Whoever waits since then leaves, unless its fetch was served.
+    fn hang_up(&mut self, life: u64, came: Duration) {
+        let Some(this) = self.lives.get_mut(&life) else { return };
+        if let Some(at) = this.waiting.iter().position(|waits| *waits == came) {
+            this.waiting.remove(at);
+            self.look(life);
+        }
     }
 
     fn beat(&mut self, life: u64) {

@@ -50,6 +50,7 @@ struct Bucket {
     open: BTreeMap<String, f64>,
     away: BTreeMap<String, f64>,
     line: Vec<String>,
+    was_taken_from: bool,
     turn: f64,
     contended: f64,
     refused: f64,
@@ -75,6 +76,7 @@ impl Bucket {
             open: BTreeMap::new(),
             away: BTreeMap::new(),
             line: Vec::new(),
+            was_taken_from: false,
             turn: 0.0,
             contended: 0.0,
             refused: 0.0,
@@ -87,12 +89,21 @@ impl Bucket {
         (self.low + (at - self.paused).max(0.0) / RECOVERY).min(1.0)
     }
 
-    fn settle(&mut self, replica: &str, settled: &[Settled], now: f64) {
+    fn interval(&self, tokens: f64, at: f64) -> f64 {
+        (SECOND / tokens / self.rate(at)).ceil()
+    }
+
+    fn settle(&mut self, replica: &str, tokens: f64, settled: &[Settled], now: f64) {
         for Settled { number, back_in } in settled {
             let token = format!("{replica}:{number}");
             let left = back_in.as_nanos().div_ceil(1000) as f64;
-            if self.open.remove(&token).is_some() && left > 0.0 {
+            if self.open.remove(&token).is_none() {
+                continue;
+            }
+            if left > 0.0 {
                 self.away.insert(token, now + left);
+            } else if self.was_taken_from {
+                self.turn -= self.interval(tokens, now);
             }
         }
     }
@@ -125,7 +136,7 @@ impl Store {
         let capacity = self.room(&visit, envelope);
         let members = self.members.clone();
         let bucket = self.bucket(bucket_name, visit.began);
-        bucket.settle(&envelope.replica, &take.settled, now);
+        bucket.settle(&envelope.replica, tokens, &take.settled, now);
         bucket.forget_what_is_back(now);
         if let Some(ago) = take.refused.map(|ago| ago.as_nanos().div_ceil(1000) as f64)
             && now - ago > bucket.refused
@@ -165,7 +176,7 @@ impl Store {
                         let Some(&back_at) = away.get(returns as usize - 1) else { break };
                         due = back_at;
                     }
-                    let interval = (SECOND / tokens / bucket.rate(now)).ceil();
+                    let interval = bucket.interval(tokens, now);
                     if spaced {
                         if returns <= 0.0 {
                             due = now - interval;
@@ -193,6 +204,7 @@ impl Store {
                 bucket.contended = now.max(granted.last().copied().unwrap_or(0.0)) + HOLD;
             }
         }
+        bucket.was_taken_from = true;
         let used_from = granted.iter().map(|at| at.round_ties_even() as u64).collect();
         let granted = Granted { missing: missing as u32, ask_again_at: again as u64, used_from };
         reply(&visit.run, now as u64, Outcome::Done(granted))
@@ -242,7 +254,7 @@ impl Store {
             if !waits {
                 bucket.line.retain(|other| other != replica);
             }
-            bucket.settle(replica, settled, now);
+            bucket.settle(replica, f64::from(envelope.agreement.tokens), settled, now);
             for number in open {
                 if let Some(until) = bucket.open.get_mut(&format!("{replica}:{number}")) {
                     *until = back_by;

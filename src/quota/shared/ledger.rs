@@ -300,9 +300,11 @@ impl Ledger {
         self.ask_again_at = now.max(tell_from);
     }
 
-    /// The state of the tokens for a sign of life at `now`, where `waiting` fetches wait.
+    /// The state of the tokens for a sign of life at `now`, where `waiting` fetches wait. What is kept for more than
+    /// those goes back, for its callers have left.
     pub fn books(&mut self, waiting: usize, now: Instant) -> Books {
         self.drop_stale(now);
+        self.drop_unwanted(waiting, now);
         let settled = self.due_reports(now);
         let reserved = self.reserved.iter().map(|reserved| reserved.number);
         let open = reserved.chain(self.calls.keys().copied()).collect();
@@ -380,6 +382,14 @@ impl Ledger {
             }
             fresh
         });
+    }
+
+    /// Gives back what is granted beyond `waiting`, the latest of it, so that those who wait are served as soon as before.
+    fn drop_unwanted(&mut self, waiting: usize, now: Instant) {
+        let wanted = waiting.min(self.reserved.len());
+        for Reserved { number, .. } in self.reserved.split_off(wanted) {
+            self.settled.insert(number, Settling { back_at: now, tell_from: now });
+        }
     }
 }
 

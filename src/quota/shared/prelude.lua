@@ -20,6 +20,8 @@ local STEP = 10000
 local UNKNOWN = 4 * SECOND
 -- A replica whose lease lapsed longer ago, without a word, is taken to be gone.
 local LATELY = 3600 * SECOND
+-- How long a rate of nothing takes to grow to the full one.
+local RECOVERY = 10 * SECOND
 -- Milliseconds that unused keys stay. Longer than anything else that we keep here, so that a store that is full and
 -- evicts what ends soonest forgets what is granted last.
 local KEEP = 86400000
@@ -117,11 +119,31 @@ local function enter(at)
   end
 end
 
+-- The part of the full rate that the upstream's refusals leave: `low` at `paused`, when all go on again, then more.
+local function rate(low, paused, at)
+  return math.min(1, low + math.max(0, at - paused) / RECOVERY)
+end
+
+-- The time between two turns.
+local function interval(low, paused, at)
+  return math.ceil(SECOND / tokens / rate(low, paused, at))
+end
+
 -- Its replica knows when a token will be back. What was settled before, and what never was granted, is passed over.
 local function settle(at, number, left)
   local token = replica .. ':' .. number
-  if redis.call('ZREM', KEYS[at + 1], token) == 1 and left > 0 then
+  if redis.call('ZREM', KEYS[at + 1], token) == 0 then
+    return
+  end
+  if left > 0 then
     redis.call('ZADD', KEYS[at + 2], now + left, token)
+    return
+  end
+  -- It was not used. Its turn is another's, or those who take and do not use would put off everybody's.
+  local pace = redis.call('HMGET', KEYS[at], 'turn', 'paused', 'low')
+  if pace[1] then
+    local turn = tonumber(pace[1]) - interval(tonumber(pace[3]), tonumber(pace[2]), now)
+    redis.call('HSET', KEYS[at], 'turn', turn)
   end
 end
 

@@ -178,6 +178,24 @@ fn what_is_kept_for_later_goes_back_when_the_term_ends() {
 }
 
 #[test]
+fn what_nobody_waits_for_any_more_goes_back_at_once_the_last_first() {
+    let mut scene = Scene::new();
+    let take = scene.ledger.wish(3, scene.now).expect("there is something to ask for");
+    let used_from = vec![1000, 51_000, 101_000];
+    let granted = Granted { missing: 0, ask_again_at: 0, used_from };
+    scene.ledger.took(&Reply { now: 1000, run: String::new(), outcome: Outcome::Done(granted) }, scene.now);
+
+    let books = scene.ledger.books(1, scene.now);
+    let kept = scene.ledger.grant(Pace::Spaced, scene.now);
+    let more = scene.ledger.grant(Pace::Spaced, scene.now + ms(150));
+
+    let back: Vec<_> = books.settled.iter().map(|settled| (settled.number, settled.back_in)).collect();
+    assert_eq!((take.want, books.open), (3, vec![0]));
+    assert_eq!(back, [(1, Duration::ZERO), (2, Duration::ZERO)]);
+    assert_eq!((kept, more), (Some(Token::Store(0)), None));
+}
+
+#[test]
 fn between_the_lease_and_the_share_there_is_nothing_and_then_the_share() {
     let mut scene = Scene::new();
     let start = scene.now;
