@@ -9,7 +9,7 @@ use redis_backup_gateway::{
             Agreement,
             ledger::Ledger,
             membership::Lease,
-            protocol::{Envelope, Outcome, Purpose, Renewal, Take},
+            protocol::{Envelope, Known, Outcome, Purpose, Renewal, Take},
         },
         window::Pace,
     },
@@ -66,7 +66,7 @@ impl Scene {
     fn sign_of_life(&mut self, replica: &str, purpose: Purpose, waiting: usize) {
         let (now, envelope, lease) = (self.instant(), self.envelope(replica), self.agreement.lease());
         let books = self.ledger(replica).books(waiting, now);
-        let renewal = Renewal { purpose, known: 2, books: vec![books.clone()] };
+        let renewal = Renewal { purpose, known: Known::ALONE, books: vec![books.clone()] };
         let server = Server { run: RUN, now: self.now.as_micros() as u64 + 1_800_000_000_000_000 };
         let reply = self.store.renew(&server, &envelope, &[BUCKET], &renewal);
         assert!(matches!(reply.outcome, Outcome::Done(_)), "{reply:?}");

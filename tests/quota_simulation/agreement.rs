@@ -14,7 +14,7 @@ use std::{
 use redis::{Connection, Script};
 use redis_backup_gateway::quota::shared::{
     Agreement,
-    protocol::{self, Books, Envelope, Outcome, Purpose, Renewal, Reply, Settled, Take},
+    protocol::{self, Books, Envelope, Known, Outcome, Purpose, Renewal, Reply, Settled, Take},
 };
 use tempfile::TempDir;
 
@@ -186,7 +186,8 @@ impl Trace {
         let micros = match self.chance.between(0, 400) {
             0 => 4_000_000_000,
             1 => 11_000_000,
-            2..=10 => self.chance.between(300_000, 3_000_000),
+            2 => 70_000_000,
+            3..=10 => self.chance.between(300_000, 3_000_000),
             _ => self.chance.between(0, 30_000),
         };
         self.now += micros;
@@ -247,7 +248,9 @@ impl Trace {
                 Books { waits: self.chance.happens(50), settled, open }
             })
             .collect();
-        let renewal = Renewal { purpose, known: self.chance.between(1, 4) as u32, books };
+        let all = self.chance.between(1, 4);
+        let known = Known { all: all as u32, recent: self.chance.between(1, all) as u32 };
+        let renewal = Renewal { purpose, known, books };
         let mut keys = fleet_keys();
         keys.extend((0..BUCKETS).flat_map(bucket_keys));
         let real = ask(&self.renew, &keys, &renewal.arguments(envelope), &mut self.redis.connection);
@@ -327,7 +330,7 @@ fn the_scripts_read_the_servers_own_clock_and_run_id() {
     };
     let envelope =
         Envelope { run: String::new(), void_after: 0, replica: "replica".to_owned(), agreement: agreement(3) };
-    let nothing = Renewal { purpose: Purpose::Stay, known: 0, books: Vec::new() };
+    let nothing = Renewal { purpose: Purpose::Stay, known: Known::ALONE, books: Vec::new() };
 
     let before = time(&mut redis);
     let look_up = Script::new(protocol::RENEW);

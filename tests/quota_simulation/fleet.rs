@@ -18,7 +18,7 @@ use redis_backup_gateway::{
             Agreement, HEARTBEAT,
             ledger::{Ledger, Token},
             membership::{Membership, Trip},
-            protocol::{Books, Envelope, Granted, Outcome, Purpose, Renewal, Renewed, Reply, Take},
+            protocol::{Books, Envelope, Granted, Known, Outcome, Purpose, Renewal, Renewed, Reply, Take},
         },
         window::Pace,
     },
@@ -542,7 +542,7 @@ impl Fleet {
         let asked = Asked { run: &run, now: clock };
         let answer = match &message.content {
             Content::LookUp(purpose) => {
-                let nothing = Renewal { purpose: *purpose, known: 0, books: Vec::new() };
+                let nothing = Renewal { purpose: *purpose, known: Known::ALONE, books: Vec::new() };
                 Answer::Renewal(server.store.renew(&asked, &message.envelope, &[BUCKET], &nothing))
             }
             Content::Renew(renewal) => {

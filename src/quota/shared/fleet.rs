@@ -18,7 +18,7 @@ use tokio::time::{sleep, timeout};
 use super::{
     Agreement, HEARTBEAT,
     membership::{Lease, Membership, Trip},
-    protocol::{self, Books, Granted, Outcome, Purpose, Renewal, Renewed, Reply, Take},
+    protocol::{self, Books, Granted, Known, Outcome, Purpose, Renewal, Renewed, Reply, Take},
 };
 use crate::{
     domain::Clock,
@@ -127,7 +127,7 @@ impl Fleet {
         let farewell = self.0.membership().leave_fleet(now);
         self.0.tell_lease();
         if let Some(envelope) = farewell {
-            let renewal = Renewal { purpose: Purpose::Leave, known: 0, books: Vec::new() };
+            let renewal = Renewal { purpose: Purpose::Leave, known: Known::ALONE, books: Vec::new() };
             let arguments = renewal.arguments(&envelope);
             // Nobody is there to be told; the lease lapses all the same.
             let _ = self.0.send(&self.0.keys_with(&[]), &arguments).await;
@@ -185,7 +185,7 @@ impl Inner {
 
     async fn look_up(&self, purpose: Purpose) -> Option<Reply<Renewed>> {
         let envelope = self.membership().look_up();
-        let nothing = Renewal { purpose, known: 0, books: Vec::new() };
+        let nothing = Renewal { purpose, known: Known::ALONE, books: Vec::new() };
         self.send(&self.keys_with(&[]), &nothing.arguments(&envelope)).await
     }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::{
     Agreement, CLOCK_RATES,
-    protocol::{Envelope, Outcome, Purpose, Renewed, Reply},
+    protocol::{Envelope, Known, Outcome, Purpose, Renewed, Reply},
 };
 
 /// What a bucket has to know of the membership. It stays true, and comes to its end, without a further word.
@@ -63,7 +63,7 @@ pub struct Membership {
     /// From then on whatever this replica sent has arrived and counts no more.
     clear_at: Instant,
     missing: u32,
-    known: u32,
+    known: Known,
     /// The server has still to be told that its clock was set ahead.
     clock_was_set: bool,
 }
@@ -131,7 +131,7 @@ impl Membership {
             endings_at_renewal: 0,
             clear_at: now,
             missing: 0,
-            known: 1,
+            known: Known::ALONE,
             clock_was_set: false,
         }
     }
@@ -141,8 +141,8 @@ impl Membership {
         self.lease
     }
 
-    /// Replicas that this one knows of, itself included.
-    pub fn known(&self) -> u32 {
+    /// Replicas that this one knows of.
+    pub fn known(&self) -> Known {
         self.known
     }
 

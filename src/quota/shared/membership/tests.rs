@@ -72,7 +72,7 @@ impl Scene {
 }
 
 fn done(missing: u32) -> Outcome<Renewed> {
-    Outcome::Done(Renewed { missing, known: 3 })
+    Outcome::Done(Renewed { missing, known: Known { all: 3, recent: 3 } })
 }
 
 #[test]
