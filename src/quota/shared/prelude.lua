@@ -70,17 +70,14 @@ if fleet[1] ~= run or now < last - STEP or (looks_up and ARGV[9] == 'void') then
     'held_until', 0)
 end
 redis.call('HSET', KEYS[1], 'last', math.max(now, last))
+redis.call('PEXPIRE', KEYS[1], KEEP)
 redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now - LATELY)
-
-local function keep_fleet()
-  redis.call('PEXPIRE', KEYS[1], KEEP)
-  redis.call('PEXPIRE', KEYS[2], KEEP)
-end
+redis.call('PEXPIRE', KEYS[2], KEEP)
 
 -- Whoever looks up is about to join, or draws on its share: it is known from now on.
 if looks_up then
   redis.call('ZADD', KEYS[2], 'NX', now, replica)
-  keep_fleet()
+  redis.call('PEXPIRE', KEYS[2], KEEP)
   return {'moved', text(now), run}
 end
 

@@ -23,6 +23,7 @@ local back_by = now + lease + SECOND + guard
 if ARGV[9] ~= 'leave' then
   local before = missing()
   redis.call('ZADD', KEYS[2], now + lease, replica)
+  redis.call('PEXPIRE', KEYS[2], KEEP)
   if counted() < before and ARGV[9] == 'join' then
     held, held_until = before, now + SECOND + guard
     redis.call('HSET', KEYS[1], 'held', held, 'held_until', held_until)
@@ -51,5 +52,4 @@ for bucket = 3, #KEYS, 4 do
   leave_bucket(bucket)
 end
 
-keep_fleet()
 return {'ok', text(now), run, text(missing()), text(known()), text(recent())}

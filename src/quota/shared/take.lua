@@ -110,7 +110,6 @@ end
 redis.call('HSET', KEYS[3], 'turn', turn, 'contended', contended, 'ticket', ticket, 'refused', refused, 'paused', paused,
   'low', low)
 leave_bucket(3)
-keep_fleet()
 
 local reply = {'ok', text(now), run, text(gone), text(again)}
 for _, used_from in ipairs(granted) do
