@@ -8,6 +8,7 @@ pub mod fleet;
 pub mod ledger;
 pub mod membership;
 pub mod protocol;
+mod service;
 
 use std::{num::NonZeroU32, time::Duration};
 

@@ -174,6 +174,28 @@ fn gateways_whose_clocks_are_half_a_minute_off_share_the_quota_all_the_same() {
     assert!(used >= 74, "{used} in four seconds");
 }
 
+#[test]
+fn a_store_that_does_not_permit_what_the_quota_needs_is_named_in_the_log_and_by_readyz() {
+    let redis = Redis::start();
+    redis.ask::<()>(&["ACL", "SETUSER", "default", "-info"]);
+    let fleet = Fleet::around(redis, 1, PATIENT);
+    let readiness = || fleet.gateways[0].ask(fleet.gateways[0].admin, "GET", "/readyz", &[]);
+    let is = |quota: &str| readiness().json()["shared_quota"] == quota;
+
+    eventually("it is noticed", || is("failing"));
+    let (ready, served) = (readiness(), fleet.get(0, &urls_path("synthetic-1")));
+    let complaints = fleet.gateways[0].log.lock().unwrap().matches("the quota is not shared").count();
+    fleet.redis.ask::<()>(&["ACL", "SETUSER", "default", "+info"]);
+    eventually("it is mended", || is("ok"));
+
+    let member = |name: &str| ready.json()[name].as_str().map(str::to_owned);
+    assert_eq!((ready.status, member("status").as_deref()), (200, Some("degraded")));
+    assert_eq!(member("shared_store").as_deref(), Some("ok"));
+    assert_eq!(served.status, 200);
+    assert_eq!(complaints, 1);
+    assert_eq!(readiness().json()["status"], "ready");
+}
+
 /// The library that shows a process another time, wherever the distribution keeps it.
 fn faketime() -> PathBuf {
     let folders = std::fs::read_dir("/usr/lib").unwrap().filter_map(Result::ok);
