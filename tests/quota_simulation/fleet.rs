@@ -79,6 +79,8 @@ pub(crate) enum Mishap {
     FailsOver { ahead_millis: i64, data_from: Option<Duration>, stay: u64, stay_for: Duration },
     /// Somebody empties the server.
     IsEmptied,
+    /// The server's clock runs faster by so many millionths for so long.
+    ClockIsSlewed { ppm: u32, lasts: Duration },
     /// The server's clock is set.
     ClockIsSet { by_millis: i64 },
 }
@@ -116,6 +118,7 @@ enum Event {
     Awakes { replica: usize },
     ServerUp { server: usize },
     Samples,
+    Slews { server: usize, ppm: u32, until: Duration },
 }
 
 /// A process.
@@ -278,6 +281,7 @@ impl Fleet {
                 }
             }
             Event::ServerUp { server } => self.servers[server].up = true,
+            Event::Slews { server, ppm, until } => self.slew(server, ppm, until),
             Event::Samples => {
                 let now = self.now;
                 for server in &mut self.servers {
@@ -666,7 +670,16 @@ impl Fleet {
                 self.take_over(data, clock, stay, stay_for);
             }
             Mishap::IsEmptied => self.servers[self.current].store = Store::default(),
+            Mishap::ClockIsSlewed { ppm, lasts } => self.slew(self.current, ppm, self.now + lasts),
             Mishap::ClockIsSet { by_millis } => self.servers[self.current].clock += by_millis * 1000,
+        }
+    }
+
+    /// A millisecond of it.
+    fn slew(&mut self, server: usize, ppm: u32, until: Duration) {
+        if self.now < until {
+            self.servers[server].clock += i64::from(ppm / 1000);
+            self.schedule(Duration::from_millis(1), Event::Slews { server, ppm, until });
         }
     }
 

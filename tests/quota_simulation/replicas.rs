@@ -175,6 +175,22 @@ fn an_idle_quota_serves_all_its_tokens_at_once_wherever_they_are_wanted() {
     }
 }
 
+#[test]
+fn a_clock_of_the_stores_that_is_slewed_lets_no_more_calls_through_and_costs_nothing_within_what_daemons_do() {
+    let from = SETTLED + Duration::from_secs(2);
+    for (ppm, least) in [(1000, 190), (83_000, 0)] {
+        for seed in 0..10 {
+            let mishaps = vec![(from, Mishap::ClockIsSlewed { ppm, lasts: Duration::from_secs(6) })];
+            let log = Fleet::run(seed, Voyage { mishaps, ends_at: from + Duration::from_secs(12), ..calm(3) });
+
+            let used = log.arrivals.iter().filter(|(at, _)| (from..from + 10 * SECOND).contains(at)).count();
+            let (most, at) = most_in_a_second(&log.arrivals);
+            assert!(most <= 20, "seed {seed}: {most} from {at:?} at {ppm} ppm");
+            assert!(used >= least, "seed {seed}: {used} in ten seconds at {ppm} ppm");
+        }
+    }
+}
+
 /// Three of twenty run that could, and want more than there is; the last is gone from the beginning on, without a word.
 fn one_is_gone(gone: Mishap, restarted_at: Duration, data_from: Option<Duration>) -> (Voyage, Log) {
     let restarts = Mishap::Restarts { after: ms(200), data_from };

@@ -13,7 +13,7 @@ use std::{
 use forecast::Forecast;
 
 use super::{
-    Agreement, HEARTBEAT, SECOND,
+    Agreement, COUNTED, HEARTBEAT, SECOND,
     membership::{Lease, Phase},
     protocol::{Books, Granted, Outcome, Reply, Settled, Take},
 };
@@ -191,8 +191,8 @@ impl Ledger {
         let guard = self.agreement.guard;
         match token {
             Token::Store(number) => self.settle(number, now, |whereabouts| match whereabouts {
-                Whereabouts::HandedOver { at } => now.min(at + guard) + SECOND,
-                Whereabouts::Unsent | Whereabouts::Opening => now + SECOND,
+                Whereabouts::HandedOver { at } => now.min(at + guard) + COUNTED,
+                Whereabouts::Unsent | Whereabouts::Opening => now + COUNTED,
             }),
             Token::Share { token, .. } => self.of_share(|share| share.answered(token, now)),
         }
@@ -204,9 +204,9 @@ impl Ledger {
         match token {
             Token::Store(number) => self.settle(number, now, |whereabouts| match whereabouts {
                 Whereabouts::Unsent => now,
-                Whereabouts::HandedOver { at } => at + guard + SECOND,
+                Whereabouts::HandedOver { at } => at + guard + COUNTED,
                 // It failed, and may be on its way all the same.
-                Whereabouts::Opening => now + guard + SECOND,
+                Whereabouts::Opening => now + guard + COUNTED,
             }),
             Token::Share { token, .. } => self.of_share(|share| share.ended(token, now)),
         }
@@ -354,7 +354,7 @@ impl Ledger {
             if now < at + guard {
                 return true;
             }
-            self.settled.insert(number, Settling { back_at: at + guard + SECOND, tell_from: now });
+            self.settled.insert(number, Settling { back_at: at + guard + COUNTED, tell_from: now });
             false
         });
         let due = self.settled.iter().filter(|(_, settling)| settling.tell_from <= now);

@@ -85,7 +85,7 @@ fn a_return_is_told_once_it_is_known_and_until_it_is_heard() {
     scene.now += ms(30);
     scene.ledger.answered(answered, scene.now);
 
-    assert_eq!(scene.settled(), [(0, 1000)]);
+    assert_eq!(scene.settled(), [(0, 1005)]);
     scene.now += ms(100);
     let books = scene.ledger.books(0, scene.now);
     scene.ledger.booked(&books, scene.now);
@@ -104,11 +104,11 @@ fn without_an_answer_the_guard_settles_it_and_an_opened_connection_nothing_but_i
     scene.ledger.connecting(opening);
 
     scene.now += ms(60);
-    assert_eq!(scene.settled(), [(0, 990)]);
+    assert_eq!(scene.settled(), [(0, 995)]);
     assert_eq!(scene.ledger.books(0, scene.now).open, [1]);
     scene.ledger.ended(opening, scene.now);
 
-    assert_eq!(scene.settled(), [(0, 990), (1, 1050)]);
+    assert_eq!(scene.settled(), [(0, 995), (1, 1055)]);
 }
 
 #[test]
