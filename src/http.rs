@@ -28,6 +28,7 @@ mod request;
 mod settle;
 mod spans;
 mod strict;
+mod trace_headers;
 mod unanswered;
 mod urls;
 

@@ -20,7 +20,7 @@ pub use jwk::Unusable;
 use super::{
     Algorithm,
     json::{self, Json},
-    token::Reason,
+    reason::Reason,
 };
 
 /// A longer document is refused unread.
