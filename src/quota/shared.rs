@@ -61,6 +61,11 @@ impl Agreement {
         self.tokens / self.replicas
     }
 
+    /// Within how long a call arrives, by the clock of a store that may be ahead.
+    pub fn arrival(&self) -> Duration {
+        self.guard + SLEW
+    }
+
     /// How long a lease lasts: two signs of life may be lost.
     pub fn lease(&self) -> Duration {
         2 * (HEARTBEAT + self.timeout)

@@ -191,7 +191,7 @@ impl Store {
                         break;
                     }
                     bucket.turn = due.max(used_from - interval) + interval;
-                    let back_by = visit.lease_until + SECOND + micros(envelope.agreement.guard);
+                    let back_by = visit.lease_until + SECOND + micros(envelope.agreement.arrival());
                     let number = take.first + granted.len() as u64;
                     bucket.open.insert(format!("{}:{number}", envelope.replica), back_by);
                     granted.push(used_from);
@@ -248,12 +248,12 @@ impl Store {
             Purpose::Stay | Purpose::Void => {}
         }
         let lease = micros(envelope.agreement.lease());
-        let back_by = now + lease + SECOND + micros(envelope.agreement.guard);
+        let back_by = now + lease + SECOND + micros(envelope.agreement.arrival());
         if renewal.purpose != Purpose::Leave {
             let before = self.missing(&visit, envelope);
             self.members.insert(replica.clone(), now + lease);
             if self.counted(&visit, envelope) < before && renewal.purpose == Purpose::Join {
-                (visit.held, visit.held_until) = (before, now + SECOND + micros(envelope.agreement.guard));
+                (visit.held, visit.held_until) = (before, now + SECOND + micros(envelope.agreement.arrival()));
                 (self.fleet_mut().held, self.fleet_mut().held_until) = (visit.held, visit.held_until);
             }
         }

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::{Agreement, SLEW};
+use super::Agreement;
 
 /// Takes tokens of one bucket.
 pub const TAKE: &str = concat!(include_str!("prelude.lua"), include_str!("take.lua"));
@@ -147,9 +147,8 @@ impl Known {
 
 impl Envelope {
     fn arguments(&self) -> Vec<String> {
-        let Agreement { tokens, guard, replicas, .. } = self.agreement;
-        // The scripts know only of the one clock that they read.
-        let spans = [guard + SLEW, self.agreement.lease(), self.agreement.quiet()].map(micros);
+        let Agreement { tokens, replicas, .. } = self.agreement;
+        let spans = [self.agreement.arrival(), self.agreement.lease(), self.agreement.quiet()].map(micros);
         let [guard, lease, quiet] = spans.map(|span| span.to_string());
         let (run, replica) = (self.run.clone(), self.replica.clone());
         vec![run, self.void_after.to_string(), replica, tokens.to_string(), replicas.to_string(), guard, lease, quiet]
