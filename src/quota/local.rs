@@ -275,8 +275,8 @@ impl State {
 
     /// What to ask the store for at `now`, where tokens come from there.
     fn wish(&mut self, now: Instant) -> Option<Take> {
-        let waiting = self.queue.fetches_waiting();
-        self.tokens.ledger()?.wish(waiting, now)
+        let ledger = self.tokens.ledger()?;
+        ledger.wish(self.queue.fetches_waiting(), now)
     }
 
     fn hand_out(&mut self, served: Served, token: Token, now: Instant) {
