@@ -23,7 +23,6 @@ use super::{
 };
 use crate::{
     domain::Clock,
-    quota::local::Shared,
     store::{PREFIX, Script, Store, StoreError},
 };
 
@@ -33,8 +32,20 @@ pub(in crate::quota) type BucketKeys = [String; 4];
 /// What a trip for tokens brought.
 pub(in crate::quota) type Taken = Reply<Granted>;
 
+/// What holds tokens of the store, as the fleet sees it.
+pub(in crate::quota) trait Holder: Send + Sync {
+    /// The books of its tokens for a sign of life at `now`.
+    fn books(&self, now: Instant) -> Books;
+
+    /// That sign of life was answered: its tokens may leave until then.
+    fn booked(&self, books: &Books, leave_by: Instant);
+
+    /// Tells how the membership stands.
+    fn set_lease(&self, lease: Lease);
+}
+
 /// A bucket, and its books as they are told.
-type Kept = (BucketKeys, Arc<Shared>, Books);
+type Kept = (BucketKeys, Arc<dyn Holder>, Books);
 
 /// This process, as a member of the fleet. Clones share it.
 #[derive(Clone)]
@@ -51,7 +62,7 @@ struct Inner {
     clock: Clock,
     membership: Mutex<Membership>,
     service: Mutex<Service>,
-    buckets: Mutex<Vec<(BucketKeys, Weak<Shared>)>>,
+    buckets: Mutex<Vec<(BucketKeys, Weak<dyn Holder>)>>,
     /// The prefix of all keys; they stand in one slot of a cluster.
     tag: String,
     has_left: AtomicBool,
@@ -97,7 +108,7 @@ impl Fleet {
     /// Makes a bucket known, by a name that is the same in every replica.
     ///
     /// Its keys come back, for [`Self::take`].
-    pub(in crate::quota) fn enrol(&self, name: &str, bucket: Weak<Shared>) -> BucketKeys {
+    pub(in crate::quota) fn enrol(&self, name: &str, bucket: Weak<dyn Holder>) -> BucketKeys {
         let keys = ["pace", "open", "away", "line"].map(|part| format!("{}:{}:{part}", self.0.tag, digest(name)));
         self.0.lock_buckets().push((keys.clone(), bucket));
         keys
@@ -243,7 +254,7 @@ impl Inner {
 
     /// The books of all buckets at `now`.
     fn books(&self, now: Instant) -> Vec<Kept> {
-        let kept = |(keys, bucket): (BucketKeys, Arc<Shared>)| {
+        let kept = |(keys, bucket): (BucketKeys, Arc<dyn Holder>)| {
             let books = bucket.books(now);
             (keys, bucket, books)
         };
@@ -251,7 +262,7 @@ impl Inner {
     }
 
     /// Those that are still in use.
-    fn buckets(&self) -> Vec<(BucketKeys, Arc<Shared>)> {
+    fn buckets(&self) -> Vec<(BucketKeys, Arc<dyn Holder>)> {
         let mut buckets = self.lock_buckets();
         buckets.retain(|(_, bucket)| bucket.strong_count() > 0);
         buckets.iter().filter_map(|(keys, bucket)| Some((keys.clone(), bucket.upgrade()?))).collect()
@@ -286,7 +297,7 @@ impl Inner {
         self.service.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn lock_buckets(&self) -> MutexGuard<'_, Vec<(BucketKeys, Weak<Shared>)>> {
+    fn lock_buckets(&self) -> MutexGuard<'_, Vec<(BucketKeys, Weak<dyn Holder>)>> {
         self.buckets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
