@@ -30,6 +30,7 @@ mod settle;
 mod spans;
 mod strict;
 mod target;
+mod trace_headers;
 mod unanswered;
 mod urls;
 

@@ -8,6 +8,7 @@ mod failures;
 mod json;
 mod jwks;
 mod known;
+mod reason;
 mod revocation;
 mod settings;
 
@@ -30,9 +31,10 @@ use std::{
 pub use algorithm::Algorithm;
 pub use authorization::{b64token, bearer, challenge};
 pub use jwks::{Refresher, Reloaded};
+pub use reason::Reason;
 pub use revocation::{Mistake, RevocationError};
 pub use settings::{FailureLimits, InvalidKeySetUrl, IssuerSettings, KeySetUrl, KeySource, Settings};
-pub use token::{Reason, VerifiedToken};
+pub use token::VerifiedToken;
 
 use self::{
     failures::Failures,

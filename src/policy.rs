@@ -31,7 +31,7 @@ use crate::domain::{Action, InstanceId, Network, Region};
 pub use entities::Principal;
 pub use problem::{PolicyError, PolicyErrors, Position};
 
-use folder::SourceFile;
+use compile::SourceFile;
 
 /// What `[policy]` says.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -10,6 +10,9 @@ mod connection;
 mod keeper;
 mod notices;
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     fmt,
     num::NonZeroU32,
@@ -295,7 +298,7 @@ impl Shared {
 
 impl From<&RedisError> for StoreError {
     fn from(error: &RedisError) -> Self {
-        let unfit = match error.code() {
+        let unfit = match code(error) {
             Some("READONLY" | "MASTERDOWN" | "NOREPLICAS") => Unfit::ReadOnly,
             Some("OOM" | "MISCONF") => Unfit::RefusesWrites,
             Some("LOADING" | "BUSY") => Unfit::Busy,
@@ -308,6 +311,17 @@ impl From<&RedisError> for StoreError {
         };
         Self::Unfit(unfit)
     }
+}
+
+/// The code of an error. What a command answers inside a script stands, before Redis 7, in the middle of the script's
+/// own error: `ERR Error running script (…): @user_script:9: -READONLY You can't write against a read only replica.`
+fn code(error: &RedisError) -> Option<&str> {
+    let code = error.code()?;
+    let inner = error.detail().filter(|_| code == "ERR").and_then(|detail| {
+        let said = detail.split_ascii_whitespace().filter_map(|word| word.strip_prefix('-'));
+        said.into_iter().find(|word| word.len() > 1 && word.bytes().all(|byte| byte.is_ascii_uppercase()))
+    });
+    inner.or(Some(code))
 }
 
 impl fmt::Display for Unfit {

@@ -174,6 +174,16 @@ mod tests {
     }
 
     #[test]
+    fn the_policy_in_the_readme_grants_what_is_called_and_no_more() {
+        let readme = include_str!("../README.md");
+        let granted: BTreeSet<_> = readme.split('"').filter_map(|text| text.strip_prefix("redis:")).collect();
+
+        let called: BTreeSet<_> = ApiAction::ALL.iter().map(|action| action.as_str()).collect();
+
+        assert_eq!(granted, called);
+    }
+
+    #[test]
     fn nothing_asked_has_the_digest_of_nothing() {
         assert_eq!(digest(None)[..4], [0xe3, 0xb0, 0xc4, 0x42]);
     }

@@ -5,7 +5,6 @@
 
 mod backup_url;
 mod backups;
-mod error;
 mod instances;
 mod parameters;
 mod sts;
@@ -15,10 +14,10 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-pub(crate) use error::ApiError;
 use parameters::Parameters;
 pub(crate) use sts::Sts;
 
+use crate::api_error::ApiError;
 use crate::estate::{Instance, REGIONS, is_financial};
 use crate::fault::{self, Effect, Struck, Target};
 use crate::http::{Answer, Head, Reply, Request, Service};

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::api::ApiError;
+use crate::api_error::ApiError;
 use crate::http::{Answer, Outcome, Pace, Reply};
 
 /// One thing that goes wrong, where, and how many times.

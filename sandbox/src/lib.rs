@@ -25,6 +25,7 @@
 //! - Dropping the [`Sandbox`] closes everything at once.
 
 mod api;
+mod api_error;
 mod clock;
 mod control;
 mod cos;
@@ -36,6 +37,7 @@ mod http;
 mod issuer;
 pub mod known;
 mod metadata;
+mod oidc;
 mod options;
 mod rdb;
 mod server;

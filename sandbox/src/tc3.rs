@@ -6,7 +6,7 @@
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::hmac::{self, HMAC_SHA256};
 
-use crate::api::ApiError;
+use crate::api_error::ApiError;
 use crate::http::Head;
 use crate::text::{hex, utc_date};
 

@@ -85,7 +85,7 @@ impl Chain {
         // The quotation mark that ends `prev` is signed, what follows is not.
         let (mark, rest) = HASH.split_at(1);
         out.extend_from_slice(mark);
-        let hash = self.key.chain_hash([&out[start..]]);
+        let hash = Hash(self.key.chain_hash([&out[start..]]));
         out.extend_from_slice(rest);
         out.extend_from_slice(&hash.0);
         out.extend_from_slice(END);
@@ -130,7 +130,7 @@ impl<'a> Sealed<'a> {
 
     /// Whether the line is as it was written under `key`.
     pub(super) fn is_intact(&self, key: &Key) -> bool {
-        key.chain_hash([self.signed]) == self.hash
+        Hash(key.chain_hash([self.signed])) == self.hash
     }
 
     /// The record as a link.
@@ -151,7 +151,7 @@ impl Link {
     /// Past a line that a crash has torn. It keeps its number, and whoever closes it answers for its bytes, so that it can
     /// neither be taken out nor be replaced.
     pub(super) fn past_torn(self, key: &Key, line: &[u8]) -> Self {
-        Self { seq: self.seq + 1, hash: key.chain_hash([TORN, &self.hash.0, b":", line]) }
+        Self { seq: self.seq + 1, hash: Hash(key.chain_hash([TORN, &self.hash.0, b":", line])) }
     }
 
     /// Past all of these lines, the oldest first.
@@ -162,10 +162,6 @@ impl Link {
 
 impl Hash {
     pub(super) const LENGTH: usize = 64;
-
-    pub(super) fn of_digits(digits: [u8; Self::LENGTH]) -> Self {
-        Self(digits)
-    }
 }
 
 impl TryFrom<[u8; Hash::LENGTH]> for Hash {

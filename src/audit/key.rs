@@ -11,7 +11,6 @@ use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretBox, SecretString, zeroize::Zeroizing};
 use sha2::Sha256;
 
-use super::chain::Hash;
 use crate::domain::key_file::{KEY_BYTES, KeyFile, NoKeys, SecretKey};
 
 /// One key as the audit uses it.
@@ -117,11 +116,11 @@ impl Key {
         self.id
     }
 
-    /// The HMAC under the chain's key of `parts`, one behind the other.
-    pub(super) fn chain_hash<const N: usize>(&self, parts: [&[u8]; N]) -> Hash {
-        let mut digits = [0; Hash::LENGTH];
+    /// The HMAC under the chain's key of `parts`, one behind the other, in hexadecimal digits.
+    pub(super) fn chain_hash<const N: usize>(&self, parts: [&[u8]; N]) -> [u8; 64] {
+        let mut digits = [0; 64];
         hex(&mac(self.chain.clone(), parts), &mut digits);
-        Hash::of_digits(digits)
+        digits
     }
 
     /// What a record says of a URL: 32 hexadecimal digits.
@@ -231,8 +230,8 @@ mod tests {
         let key = keys.current();
 
         assert_eq!(
-            key.chain_hash([b"{\"a\":", b"1"]).to_string(),
-            "ed91220f91d36dbff45c9cd6f0270f40a896523a3a5feb1e41c274fc8a5219a9"
+            &key.chain_hash([b"{\"a\":", b"1"]),
+            b"ed91220f91d36dbff45c9cd6f0270f40a896523a3a5feb1e41c274fc8a5219a9"
         );
         assert_eq!(&key.fingerprint("https://h/k?sign=x"), b"d389d03df03e3563a0061168c08643ed");
     }

@@ -65,6 +65,18 @@ enum Looked {
     Alone,
 }
 
+/// What a value says.
+enum Said {
+    /// An entry.
+    There(Arc<Entry<Document>>),
+    /// There is no such thing.
+    Missing(Arc<CallError>),
+    /// There was no such thing, longer ago than that is believed.
+    WasMissing,
+    /// Nothing that an answer could say.
+    Nothing,
+}
+
 /// What whoever needs an entry is to do.
 pub(super) enum Sought {
     /// Take this one.
@@ -229,9 +241,9 @@ impl Broker {
         let mut landings = sharing.cache.landings();
         let (mut known, mut unfit, mut waited) = (wants.known, 0, false);
         loop {
-            let will_do = match sharing.cache.look(&name, known).await {
+            let said = match sharing.cache.look(&name, known).await {
                 Ok(Look::Found(found)) => self.understand(key, &found),
-                Ok(Look::Rejected) => None,
+                Ok(Look::Rejected) => Said::Nothing,
                 Ok(Look::Locked(lock)) => {
                     self.metrics.shared_lookup(SharedLookup::Miss);
                     return Looked::Ours(Arc::new(lock));
@@ -252,21 +264,25 @@ impl Broker {
                 }
             };
             unfit += 1;
-            known = match will_do {
-                None => {
+            known = match said {
+                Said::Nothing => {
                     self.metrics.shared_lookup(SharedLookup::Rejected);
                     Known::Any
                 }
-                Some(Err(refusal)) => {
+                Said::Missing(refusal) => {
                     self.metrics.shared_lookup(SharedLookup::Negative);
                     return Looked::Missing(refusal);
                 }
-                Some(Ok(entry)) if wants.accept(&entry, &self.rules, Now::of(&self.clock)) => {
+                Said::WasMissing => {
+                    self.metrics.shared_lookup(SharedLookup::Stale);
+                    Known::Any
+                }
+                Said::There(entry) if wants.accept(&entry, &self.rules, Now::of(&self.clock)) => {
                     self.metrics.shared_lookup(SharedLookup::Hit);
                     return Looked::Found { entry, waited };
                 }
-                Some(Ok(_)) if unfit >= MOST_UNFIT => Known::Any,
-                Some(Ok(entry)) => {
+                Said::There(_) if unfit >= MOST_UNFIT => Known::Any,
+                Said::There(entry) => {
                     self.metrics.shared_lookup(SharedLookup::Stale);
                     Known::FetchedAt(entry.lifetime.fetched_at)
                 }
@@ -275,24 +291,29 @@ impl Broker {
     }
 
     /// What a value says, which is remembered here: an entry, also one that is past its freshness, for it may bridge an
-    /// outage; or a refusal. `None` where it says nothing that an answer can say.
-    fn understand(&self, key: &Key, found: &Found) -> Option<Result<Arc<Entry<Document>>, Arc<CallError>>> {
+    /// outage; or a refusal.
+    fn understand(&self, key: &Key, found: &Found) -> Said {
         let now = Now::of(&self.clock);
         let Found { value, age_in_store } = found;
         let urls = match backup_urls(value.body.expose()) {
             Ok(urls) => urls,
             Err(refusal) if says_missing(&refusal) => {
+                // Whoever writes there may have kept it and put it there again: the store's word is not enough.
+                let age = now.wall.duration_since(value.fetched_at).unwrap_or_default().max(*age_in_store);
+                let Some(since) = now.monotonic.checked_sub(age).filter(|_| age < self.rules.negative_ttl) else {
+                    return Said::WasMissing;
+                };
                 let refusal = Arc::new(refusal);
                 self.documents.remove(key);
-                let since = now.monotonic.checked_sub(*age_in_store)?;
                 self.missing.insert(key.clone(), Arc::clone(&refusal), since);
-                return Some(Err(refusal));
+                return Said::Missing(refusal);
             }
-            Err(_) => return None,
+            Err(_) => return Said::Nothing,
         };
         let (fetched_at, expires_at) = (value.fetched_at, value.expires_at);
         let carries_token = urls.carry_security_token();
-        let lifetime = Lifetime::of_another_machine(fetched_at, expires_at, carries_token, *age_in_store, now)?;
+        let lifetime = Lifetime::of_another_machine(fetched_at, expires_at, carries_token, *age_in_store, now);
+        let Some(lifetime) = lifetime else { return Said::Nothing };
         let Key { region, instance, backup } = key.clone();
         let document = Document::new(instance, backup, region, urls, fetched_at, expires_at);
         let weight = document.weight_bytes();
@@ -301,7 +322,7 @@ impl Broker {
             self.missing.forget(key);
             self.documents.insert(key.clone(), Arc::clone(&entry));
         }
-        Some(Ok(entry))
+        Said::There(entry)
     }
 
     /// Whether an entry was fetched later than the one that is here.

@@ -145,7 +145,8 @@ impl Shared {
             Known::Any => b"*".to_vec(),
         };
         let (lease, longest) = (lock::LEASE.as_millis().to_string(), LONGEST_LEASE.as_millis().to_string());
-        let args = [&*stamp, lock.owner().as_bytes(), lease.as_bytes(), longest.as_bytes()];
+        let most_bytes = lock::MOST_SEALED_BYTES.to_string();
+        let args = [&*stamp, lock.owner().as_bytes(), lease.as_bytes(), longest.as_bytes(), most_bytes.as_bytes()];
         let keys = [name.value_key(), name.lock_key()];
         let looking = inner.store.run::<(u8, Vec<u8>, i64)>(&inner.scripts.look, &keys, &args);
         let (looked, earlier) = join(looking, self.earlier(name, known)).await;
@@ -167,8 +168,8 @@ impl Shared {
     /// The latest that stands under the names of previous keys and is not known. What does not come is not missed.
     async fn earlier(&self, name: &Name, known: Known) -> Option<Found> {
         let looks = name.previous().iter().map(|alias| async move {
-            let keys = [value_key(alias)];
-            let trip = self.0.store.run::<(Vec<u8>, i64)>(&self.0.scripts.peek, &keys, NO_ARGS);
+            let (keys, args) = ([value_key(alias)], [lock::MOST_SEALED_BYTES.to_string()]);
+            let trip = self.0.store.run::<(Vec<u8>, i64)>(&self.0.scripts.peek, &keys, &args);
             let (sealed, millis_left) = trip.await.ok()?;
             self.open(alias, &sealed, millis_left)
         });
@@ -181,8 +182,6 @@ impl Shared {
         Found::new(Value::decode(stamp, &text)?, millis_left)
     }
 }
-
-const NO_ARGS: &[&[u8]] = &[];
 
 impl Name {
     fn current(&self) -> &Alias {

@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    keys::{self, Kind},
+    keys,
     problem::{Notes, Origin, Problem},
     raw::{self, Node, Table, Value},
 };
@@ -69,22 +69,7 @@ fn read_value(name: &str, path: &str, value: &OsStr, origin: &Origin) -> Result<
     }
     let text = value.to_str().ok_or("must be UTF-8")?.trim();
     let kind = keys::find(path).map(|key| &key.kind);
-    value_from(kind, text, origin).map_err(|why| format!("must be in TOML syntax: {why}"))
-}
-
-/// Reads a value in TOML syntax, bare words being texts.
-///
-/// Where a text is wanted, whatever is not in quotes is one: `[::]:8080` is an address, `100000000001` an account.
-pub(super) fn value_from(kind: Option<&Kind>, text: &str, origin: &Origin) -> Result<Node, String> {
-    let wants_text = kind.is_some_and(Kind::is_text);
-    let bare = || Node { value: Value::Text(text.to_owned()), origin: origin.clone() };
-    match raw::parse_value(text, origin) {
-        Ok(Node { value: Value::Number(_) | Value::Other(_), .. }) if wants_text => Ok(bare()),
-        Ok(node) => Ok(node),
-        Err(why) if text.starts_with(['"', '\'']) => Err(why),
-        Err(why) if text.starts_with(['[', '{']) && !wants_text => Err(why),
-        Err(_) => Ok(bare()),
-    }
+    keys::value_from(kind, text, origin).map_err(|why| format!("must be in TOML syntax: {why}"))
 }
 
 fn nest(path: &[String], node: Node) -> Table {

@@ -7,7 +7,7 @@ use std::{path::PathBuf, time::Duration};
 use super::{
     keys::{self, Kind},
     problem::{Notes, Origin, Problem, join, quoted},
-    raw::{Node, Table, Value},
+    raw::{Node, Table, Value, literal},
 };
 use crate::domain::units::{parse_duration, parse_size};
 
@@ -75,6 +75,12 @@ impl<'a> Field<'a> {
     /// Whether nobody wrote anything here, so that the built-in default stands.
     pub(super) fn is_default(&self) -> bool {
         self.written.is_some_and(|node| node.origin == Origin::Default)
+    }
+
+    /// Whether what stands here is what stands there without anybody's doing.
+    pub(super) fn says_the_default(&self) -> bool {
+        let default = keys::find(&self.pattern).and_then(keys::Key::default);
+        self.written.zip(default).is_some_and(|(here, default)| literal(&here.value) == literal(&default.value))
     }
 
     /// The path for people.

@@ -2,9 +2,8 @@
 //! `docs/configuration.md` share; the rules that tie keys to each other are in the sections.
 
 use super::{
-    environment,
     problem::Origin,
-    raw::{Node, Table, Value},
+    raw::{self, Node, Table, Value},
 };
 use crate::domain::units::{format_duration, format_size};
 use std::time::Duration;
@@ -204,6 +203,21 @@ fn fill(table: &mut Table, path: &str, default: Node) {
     }
 }
 
+/// Reads a value in TOML syntax, bare words being texts.
+///
+/// Where a text is wanted, whatever is not in quotes is one: `[::]:8080` is an address, `100000000001` an account.
+pub(super) fn value_from(kind: Option<&Kind>, text: &str, origin: &Origin) -> Result<Node, String> {
+    let wants_text = kind.is_some_and(Kind::is_text);
+    let bare = || Node { value: Value::Text(text.to_owned()), origin: origin.clone() };
+    match raw::parse_value(text, origin) {
+        Ok(Node { value: Value::Number(_) | Value::Other(_), .. }) if wants_text => Ok(bare()),
+        Ok(node) => Ok(node),
+        Err(why) if text.starts_with(['"', '\'']) => Err(why),
+        Err(why) if text.starts_with(['[', '{']) && !wants_text => Err(why),
+        Err(_) => Ok(bare()),
+    }
+}
+
 impl Key {
     /// The section and the name in it.
     pub(super) fn split(&self) -> (&'static str, &'static str) {
@@ -213,7 +227,7 @@ impl Key {
     /// The default as it would have been written.
     pub(super) fn default(&self) -> Option<Node> {
         let Otherwise::Is(text) = self.otherwise else { return None };
-        environment::value_from(Some(&self.kind), text, &Origin::Default).ok()
+        value_from(Some(&self.kind), text, &Origin::Default).ok()
     }
 }
 

@@ -30,6 +30,9 @@ pub(super) fn read(root: &Table, notes: &Notes) -> Result<Config, Refused> {
     let audit = rules::audit(&at("audit"));
     let log = rules::log(&at("log"));
     let otlp = rules::otlp(&at("log"));
+    if let (Ok(server), Ok(Some(shared))) = (&server, &shared) {
+        shared::leave_time(shared, server.request_timeout, &at("shared"));
+    }
     Ok(Config {
         server: server?,
         cors: cors?,

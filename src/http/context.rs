@@ -8,7 +8,7 @@ use actix_web::{
     http::header::{HeaderMap, HeaderName},
 };
 
-use super::spans;
+use super::trace_headers;
 use crate::{
     domain::{RequestId, SpanId, TraceId},
     traces::Trace,
@@ -33,7 +33,7 @@ impl Context {
         let sent = headers.get(X_REQUEST_ID).and_then(|value| value.to_str().ok());
         let request_id = sent.and_then(|text| RequestId::try_from(text).ok()).unwrap_or_else(RequestId::random);
         let recorded = trace.context().map(|context| context.trace_id);
-        let trace_id = recorded.or_else(|| spans::parent(headers).map(|parent| parent.trace_id));
+        let trace_id = recorded.or_else(|| trace_headers::parent(headers).map(|parent| parent.trace_id));
         Self { request_id, trace_id, trace }
     }
 

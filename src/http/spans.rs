@@ -4,20 +4,13 @@
 //! It says what was asked for and how it ended, never who asked: that is the audit's. Of the path only the route and ids
 //! that passed their grammar are told, for in a path a stranger can write anything.
 
-use actix_web::{
-    HttpResponse,
-    http::header::{HeaderMap, HeaderName},
-};
+use actix_web::{HttpResponse, http::header::HeaderMap};
 
-use super::{context::Context, problem::Code};
+use super::{context::Context, problem::Code, trace_headers::origin};
 use crate::{
-    domain::{TraceParent, TraceState},
     metrics::{Method, Route},
-    traces::{Name, Origin, Trace, Tracer},
+    traces::{Name, Trace, Tracer},
 };
-
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
 /// The span of a request that has just come. Only what callers come for is traced: probes, pages and what is nowhere are
 /// not.
@@ -28,19 +21,6 @@ pub(super) fn begin(tracer: &Tracer, method: Method, route: Route, headers: &Hea
         }
         _ => Trace::default(),
     }
-}
-
-/// The span of the caller, where the one field that says so is valid: two are as bad as none.
-pub(super) fn parent(headers: &HeaderMap) -> Option<TraceParent> {
-    let mut fields = headers.get_all(TRACEPARENT);
-    let parent = TraceParent::parse(fields.next()?.as_bytes());
-    parent.filter(|_| fields.next().is_none())
-}
-
-fn origin(headers: &HeaderMap) -> Origin {
-    let parent = parent(headers);
-    let state = parent.and_then(|_| TraceState::parse(headers.get_all(TRACESTATE).map(|value| value.as_bytes())));
-    Origin { parent, state }
 }
 
 /// Ends the span of a request with its answer. What is the caller's to mend is no failure of ours.

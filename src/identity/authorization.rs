@@ -2,10 +2,7 @@
 //!
 //! The header is the only place that is looked at: no query parameter, no cookie, no body.
 
-use super::{
-    Denial,
-    token::{MAX_TOKEN_BYTES, Reason},
-};
+use super::{Denial, reason::Reason, token::MAX_TOKEN_BYTES};
 
 const REALM: &str = "redis-backup-gateway";
 

@@ -20,7 +20,7 @@ use verifier::Verifier;
 use super::{
     Algorithm,
     json::{self, Json},
-    token::Reason,
+    reason::Reason,
 };
 
 /// A longer document is refused unread.

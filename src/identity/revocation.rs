@@ -14,7 +14,7 @@ use std::{
 use arc_swap::ArcSwap;
 use sha2::{Digest as _, Sha256};
 
-use super::token::{Reason, VerifiedToken};
+use super::{reason::Reason, token::VerifiedToken};
 
 /// Some fifty thousand entries. A token lives a day at most, so a longer list is a list of something else.
 const MAX_BYTES: usize = 4 << 20;

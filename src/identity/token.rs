@@ -5,7 +5,6 @@
 
 mod claims;
 mod header;
-mod reason;
 mod times;
 
 #[cfg(test)]
@@ -19,7 +18,6 @@ use std::{
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
-pub use reason::Reason;
 pub use times::Times;
 
 use self::header::Header;
@@ -29,6 +27,7 @@ use crate::{
         IssuerSettings,
         json::{self, Json, JsonError, Object},
         key_set::KeySet,
+        reason::Reason,
     },
 };
 

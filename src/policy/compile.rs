@@ -4,7 +4,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use cedar_policy::{Policy, PolicyId, PolicySet, Schema, ValidationError, ValidationMode, Validator};
@@ -12,7 +12,6 @@ use cedar_policy::{Policy, PolicyId, PolicySet, Schema, ValidationError, Validat
 use super::{
     PolicyError, Position,
     bounds::{first_excess, on_a_deep_stack, skip_blanks_and_comments},
-    folder::SourceFile,
 };
 
 /// What a policy's `@id("…")` and a file's stem must look like: such a text is safe in a log and in an audit record, and
@@ -28,6 +27,17 @@ const MAX_POLICIES: usize = 1000;
 const STEPS: u32 = 1;
 
 const SCHEMA: &str = include_str!("schema.cedarschema");
+
+/// A file of policies with its text.
+#[derive(Debug)]
+pub(super) struct SourceFile {
+    /// Where it is, for messages.
+    pub(super) path: PathBuf,
+    /// Its name without `.cedar`: the first half of the ids of its nameless policies.
+    pub(super) stem: String,
+    /// What it says.
+    pub(super) text: String,
+}
 
 /// Parses and validates all files; every mistake is added to `errors`. The set is worth something only if none was.
 ///

@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, LazyLock},
 };
 
-use super::{Policies, PolicyErrors, Principal, Request, folder::SourceFile};
+use super::{Policies, PolicyErrors, Principal, Request, compile::SourceFile};
 use crate::domain::{Action, Caller, InstanceId, Network, Region};
 
 static ORDERS: LazyLock<InstanceId> = LazyLock::new(|| instance("crs-4y9t57vt"));

@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     PolicyError, Position,
-    compile::{ID_GRAMMAR, is_id},
+    compile::{ID_GRAMMAR, SourceFile, is_id},
 };
 
 /// The most files that a folder may hold.
@@ -23,17 +23,6 @@ const MAX_FILES: usize = 128;
 const MAX_FILE_BYTES: u64 = 256 << 10;
 
 const EXTENSION: &str = ".cedar";
-
-/// A file of policies with its text.
-#[derive(Debug)]
-pub(super) struct SourceFile {
-    /// Where it is, for messages.
-    pub(super) path: PathBuf,
-    /// Its name without `.cedar`: the first half of the ids of its nameless policies.
-    pub(super) stem: String,
-    /// What it says.
-    pub(super) text: String,
-}
 
 /// The policy files of a folder in the order of their names; what cannot be read is added to `errors`.
 pub(super) fn read(dir: &Path, errors: &mut Vec<PolicyError>) -> Vec<SourceFile> {

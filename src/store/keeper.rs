@@ -33,13 +33,16 @@ const COMPLAIN_EVERY: Duration = Duration::from_secs(60);
 pub struct Keeper {
     shared: Arc<Shared>,
     in_use: Option<InUse>,
-    /// What was last said of a store that cannot be used, and when.
-    complaint: Option<(String, Instant)>,
+    complaint: Complaint,
 }
+
+/// What was last said of something that cannot be used, and when.
+#[derive(Default)]
+struct Complaint(Option<(String, Instant)>);
 
 impl Keeper {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, in_use: None, complaint: None }
+        Self { shared, in_use: None, complaint: Complaint::default() }
     }
 
     /// Looks at the files that `[shared]` names: what cannot be used now will not be usable later. Blocks.
@@ -81,34 +84,36 @@ impl Keeper {
             Err(error) => {
                 let now = self.shared.clock.monotonic();
                 self.shared.lock().breaker.lost(now);
-                self.complain(&error, now);
+                let store = &self.shared.settings.address;
+                self.complaint.of(&error, now, |reason| {
+                    tracing::warn!(error = reason, key = error.key(), %store, "the shared store cannot be used");
+                });
                 None
             }
         }
     }
 
-    /// Says why the store cannot be used: when that changes, and then now and again. It is tried more often than an
-    /// operator wants to read of it.
-    fn complain(&mut self, error: &SetupError, now: Instant) {
-        let reason = error.to_string();
-        let is_said = self
-            .complaint
-            .as_ref()
-            .is_some_and(|(said, at)| *said == reason && now.saturating_duration_since(*at) < COMPLAIN_EVERY);
-        if !is_said {
-            let (key, store) = (error.key(), &self.shared.settings.address);
-            tracing::warn!(error = reason, key, %store, "the shared store cannot be used");
-            self.complaint = Some((reason, now));
-        }
-    }
-
     fn take(&mut self, connected: Connected) -> InUse {
-        self.complaint = None;
+        self.complaint = Complaint::default();
         let Connected { connection, server, driver } = connected;
         let run_id = server.run_id.clone();
         let generation = self.shared.connected(connection, server);
         tracing::info!(store = %self.shared.settings.address, run_id = run_id.as_deref(), "the shared store is in use");
         InUse { generation, driver }
+    }
+}
+
+impl Complaint {
+    /// Has it said why: when that changes, and then now and again. It is tried more often than an operator wants to
+    /// read of it.
+    fn of(&mut self, error: &SetupError, now: Instant, say: impl FnOnce(&str)) {
+        let reason = error.to_string();
+        let is_said =
+            |(said, at): &(String, Instant)| *said == reason && now.saturating_duration_since(*at) < COMPLAIN_EVERY;
+        if !self.0.as_ref().is_some_and(is_said) {
+            say(&reason);
+            self.0 = Some((reason, now));
+        }
     }
 }
 
@@ -156,6 +161,7 @@ impl Drop for InUse {
 /// Listens to the channels for as long as the store is there. A connection of its own, for one that listens can do
 /// nothing else in the protocol that every server speaks.
 async fn listen(shared: &Shared) {
+    let mut complaint = Complaint::default();
     let mut state = shared.state.subscribe();
     loop {
         if state.wait_for(|state| matches!(state, State::Up { .. })).await.is_err() {
@@ -175,10 +181,13 @@ async fn listen(shared: &Shared) {
         };
         match timeout(CONNECT_LIMIT, subscribing).await.unwrap_or(Err(SetupError::TimedOut(CONNECT_LIMIT))) {
             Ok(listener) => {
+                complaint = Complaint::default();
                 shared.notices.gap();
                 hear(shared, listener).await;
             }
-            Err(error) => tracing::warn!(%error, "notices of other replicas are not heard; a slow look finds them"),
+            Err(error) => complaint.of(&error, shared.clock.monotonic(), |error| {
+                tracing::warn!(error, "notices of other replicas are not heard; a slow look finds them");
+            }),
         }
         sleep(LISTEN_AGAIN_AFTER).await;
     }

@@ -120,10 +120,13 @@ def leaves(table, path=""):
 @pytest.mark.parametrize(
     "values, replicas",
     [
-        ({"replicaCount": 1}, 1),
-        ({"replicaCount": 4}, 4),
-        ({"replicaCount": 4, "autoscaling": {"enabled": True, "maxReplicas": 9}}, 9),
-        ({"autoscaling": {"enabled": True}}, 5),
+        ({"replicaCount": 1}, 2),
+        ({"replicaCount": 4}, 5),
+        ({"replicaCount": 4, "autoscaling": {"enabled": True, "maxReplicas": 9}}, 10),
+        ({"autoscaling": {"enabled": True}}, 6),
+        ({"replicaCount": 3, "rollout": {"maxSurge": 2}}, 5),
+        ({"replicaCount": 3, "rollout": {"maxSurge": "50%"}}, 5),
+        ({"replicaCount": 3, "rollout": {"maxSurge": "100%"}}, 6),
         # Another release that uses the same store counts, too.
         ({"replicaCount": 2, "config": {"shared": {"replicas": 6}}}, 6),
     ],

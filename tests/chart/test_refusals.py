@@ -28,8 +28,8 @@ CONTRADICTIONS = [
         "autoscaling.minReplicas is 6 and more than autoscaling.maxReplicas, 5",
     ),
     (
-        chart.merged(chart.STORE, {"replicaCount": 3}, config(shared={"replicas": 2})),
-        "config.shared.replicas is 2, but 3 replicas may run",
+        chart.merged(chart.STORE, {"replicaCount": 3}, config(shared={"replicas": 3})),
+        "config.shared.replicas is 3, but 4 replicas may run, those that a rollout adds included",
     ),
     (config(shared={"url": "redis://:hunter2@redis"}), "config.shared.url holds a user or a password"),
     (config(shared={"url": "rediss://u:p@redis/0"}), "a ConfigMap is no place for it"),

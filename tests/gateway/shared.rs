@@ -241,7 +241,7 @@ type Meddle = fn(&Redis, entry: &str);
 
 #[test]
 fn what_somebody_else_wrote_is_a_miss_and_is_counted() {
-    let cases: [(&str, Meddle); 5] = [
+    let cases: [(&str, Meddle); 6] = [
         ("changed", |redis, entry| {
             let mut value: Vec<u8> = redis.ask(&["GET", entry]);
             *value.last_mut().unwrap() ^= 1;
@@ -250,6 +250,7 @@ fn what_somebody_else_wrote_is_a_miss_and_is_counted() {
         }),
         ("foreign", |redis, entry| redis.ask(&["SET", entry, "hello", "PX", "60000"])),
         ("empty", |redis, entry| redis.ask(&["SET", entry, "", "PX", "60000"])),
+        ("too long", |redis, entry| redis.ask(&["SET", entry, "x".repeat(48 << 20).as_str(), "PX", "60000"])),
         ("endless", |redis, entry| redis.ask(&["PERSIST", entry])),
         ("prolonged", |redis, entry| redis.ask(&["PEXPIRE", entry, "999999999"])),
     ];
@@ -270,6 +271,42 @@ fn what_somebody_else_wrote_is_a_miss_and_is_counted() {
         eventually("a good one is in its place", || fleet.redis.ask::<Vec<u8>>(&["GET", &entry]) != bad);
         fleet.gateways.pop();
     }
+}
+
+#[test]
+fn of_a_value_that_is_too_long_to_be_ours_no_more_is_read_than_of_one_of_ours() {
+    let fleet = Fleet::of(2);
+    fleet.warm(0, "synthetic-1");
+    let entry = fleet.redis.entries().remove(0);
+    fleet.redis.ask::<()>(&["SET", &entry, "x".repeat(48 << 20).as_str(), "PX", "60000"]);
+    let sent = || {
+        let stats: String = fleet.redis.ask(&["INFO", "stats"]);
+        let line = stats.lines().find_map(|line| line.strip_prefix("total_net_output_bytes:"));
+        line.unwrap().parse::<u64>().unwrap()
+    };
+
+    let before = sent();
+    assert_eq!(fleet.get(1, &urls_path("synthetic-1")).status, 200);
+
+    assert!(sent() - before < 2 << 20, "{} bytes", sent() - before);
+}
+
+#[test]
+fn that_there_was_no_such_backup_cannot_be_kept_and_said_again() {
+    let fleet = Fleet::with(2, "GATEWAY_CACHE__NEGATIVE_TTL=1s");
+    let path = urls_path("no-such-backup");
+    assert_eq!(fleet.get(0, &path).status, 404);
+    eventually("it is in the store", || !fleet.redis.entries().is_empty());
+    let entry = fleet.redis.entries().remove(0);
+    let said: Vec<u8> = fleet.redis.ask(&["GET", &entry]);
+    eventually("it ends", || fleet.redis.entries().is_empty());
+
+    let mut again = redis::cmd("SET");
+    again.arg(&entry).arg(said).arg("PX").arg("900").query::<()>(&mut fleet.redis.connect()).unwrap();
+
+    assert_eq!(fleet.get(1, &path).status, 404);
+    assert_eq!((fleet.looks(1, "negative"), fleet.looks(1, "stale")), (0, 1));
+    assert_eq!(fleet.calls_for("no-such-backup"), 2);
 }
 
 #[test]
@@ -364,7 +401,7 @@ fn a_gateway_that_dies_while_it_fetches_leaves_the_fetch_to_another() {
 #[test]
 fn who_waits_for_another_gateway_keeps_its_own_deadline() {
     let mut fleet = Fleet::with(1, "GATEWAY_TENCENT__TIMEOUT=5s");
-    fleet.add("GATEWAY_SERVER__REQUEST_TIMEOUT=300ms");
+    fleet.add("GATEWAY_SERVER__REQUEST_TIMEOUT=300ms\nGATEWAY_SHARED__TIMEOUT=75ms");
     fleet.sandbox.control().inject(Fault::api(Effect::LatencyMs(1500)).times(1));
     let path = urls_path("synthetic-1");
     let (first, second) = thread::scope(|scope| {

@@ -22,6 +22,16 @@ audit: /var/log/redis-backup-gateway
 {{- if .Values.autoscaling.enabled -}}{{ int .Values.autoscaling.maxReplicas }}{{- else -}}{{ int .Values.replicaCount }}{{- end -}}
 {{- end -}}
 
+{{/* The most replicas that run at a time: a rollout adds its surge, a part of them rounded up. */}}
+{{- define "redis-backup-gateway.mostReplicas" -}}
+{{- $replicas := include "redis-backup-gateway.replicas" . | int -}}
+{{- $surge := .Values.rollout.maxSurge -}}
+{{- if kindIs "string" $surge -}}
+{{- $surge = div (add (mul $replicas (trimSuffix "%" $surge | int)) 99) 100 -}}
+{{- end -}}
+{{- add $replicas $surge -}}
+{{- end -}}
+
 {{/* The configuration as JSON: what the chart derives, under what the values say. */}}
 {{- define "redis-backup-gateway.config" -}}
 {{- $paths := include "redis-backup-gateway.paths" . | fromYaml -}}
@@ -31,7 +41,7 @@ audit: /var/log/redis-backup-gateway
 {{- $_ := set $derived "policy" (dict "dir" $paths.policies) -}}
 {{- end -}}
 {{- if dig "shared" "url" "" $written -}}
-{{- $replicas := include "redis-backup-gateway.replicas" . | int -}}
+{{- $replicas := include "redis-backup-gateway.mostReplicas" . | int -}}
 {{- $_ := set $derived "shared" (merge ($derived.shared | default dict) (dict "replicas" $replicas)) -}}
 {{- end -}}
 {{- if eq (dig "audit" "sink" "" $written) "file" -}}

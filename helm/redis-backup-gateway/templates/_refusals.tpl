@@ -21,8 +21,9 @@ once. Each is a sentence that says what is wrong and what to do.
 - autoscaling.minReplicas is {{ .Values.autoscaling.minReplicas }} and more than autoscaling.maxReplicas, {{ .Values.autoscaling.maxReplicas }}.
 {{- end }}
 {{- with dig "shared" "replicas" "" $config }}
-{{- if lt (int .) $replicas }}
-- config.shared.replicas is {{ . }}, but {{ $replicas }} replicas may run: while the store is away each would take a larger share of the quota than there is. Leave it out; the chart derives it.
+{{- $most := include "redis-backup-gateway.mostReplicas" $ | int }}
+{{- if lt (int .) $most }}
+- config.shared.replicas is {{ . }}, but {{ $most }} replicas may run, those that a rollout adds included: while the store is away each would take a larger share of the quota than there is. Leave it out; the chart derives it.
 {{- end }}
 {{- end }}
 {{- if regexMatch "^[a-z]+://[^/]*@" $store }}

@@ -10,7 +10,8 @@ use super::Control;
 use crate::credential::Credential;
 use crate::fault::Fault;
 use crate::http::{Answer, Head, Reply, Request, Service};
-use crate::issuer::{OldKeys, token_reply};
+use crate::issuer::OldKeys;
+use crate::oidc::token_reply;
 use crate::settings::Settings;
 use crate::world::World;
 

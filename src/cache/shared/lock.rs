@@ -21,6 +21,9 @@ const RENEW_EVERY: Duration = Duration::from_millis(600);
 /// Nothing larger goes to the store, for one trip would keep all others waiting. An entry of five files has 5 KiB.
 const MOST_BYTES: usize = 1 << 20;
 
+/// What is longer in the store is nobody's of us: beside what was fetched stand its times, the seal and a header.
+pub(super) const MOST_SEALED_BYTES: usize = MOST_BYTES + 256;
+
 /// A lock that is ours.
 pub struct Lock {
     shared: Shared,

@@ -1,5 +1,6 @@
 -- Answers with a value, '' where there is none, and how many milliseconds the store will keep it. KEYS: the value.
-local value = redis.pcall('GET', KEYS[1])
+-- ARGV: the most bytes that one of us puts there; of a longer one a part is sent, which does not open.
+local value = redis.pcall('GETRANGE', KEYS[1], 0, ARGV[1])
 if type(value) == 'string' then
   return {value, redis.call('PTTL', KEYS[1])}
 end

@@ -1,15 +1,24 @@
 //! `[shared]`.
 
-use std::num::NonZeroU32;
+use std::{num::NonZeroU32, time::Duration};
 
 use crate::{
     config::field::{Field, Refused},
+    domain::units::format_duration,
     store::{Address, ClientCertificate, Settings},
 };
 
-/// The keys that mean nothing without `shared.url`. Those with a default of their own are there whether it is or not.
-const REST: [&str; 6] =
-    ["username", "password_file", "ca_file", "client_cert_file", "client_key_file", "encryption_key_file"];
+/// The keys that mean nothing without `shared.url`.
+const REST: [&str; 8] = [
+    "username",
+    "password_file",
+    "ca_file",
+    "client_cert_file",
+    "client_key_file",
+    "encryption_key_file",
+    "replicas",
+    "timeout",
+];
 
 /// The keys that mean nothing without TLS.
 const OF_TLS: [&str; 3] = ["ca_file", "client_cert_file", "client_key_file"];
@@ -17,7 +26,8 @@ const OF_TLS: [&str; 3] = ["ca_file", "client_cert_file", "client_key_file"];
 /// Nothing where no store is named.
 pub(super) fn read(section: &Field<'_>) -> Result<Option<Settings>, Refused> {
     let url = section.at("url");
-    let written = |name: &&str| section.at(name).given();
+    // `check-config --print` writes the defaults down, too.
+    let written = |name: &&str| section.at(name).given().filter(|field| !field.says_the_default());
     let path = |name: &str| section.at(name).given().map(|file| file.path_to_file()).transpose();
     let address = url.clone().given().map(|field| {
         // Refused with the sentence of its own room, and not repeated: it may hold a password.
@@ -69,6 +79,14 @@ pub(super) fn read(section: &Field<'_>) -> Result<Option<Settings>, Refused> {
         replicas: NonZeroU32::new(replicas?).unwrap_or(NonZeroU32::MIN),
         timeout: timeout?,
     }))
+}
+
+/// A request makes two or three trips. A store that hangs must not use up the time that there is to do without it.
+pub(super) fn leave_time(shared: &Settings, request_timeout: Duration, section: &Field<'_>) {
+    if shared.timeout.saturating_mul(4) > request_timeout {
+        let whole = format_duration(request_timeout);
+        section.at("timeout").refuse(format!("must be at most a quarter of server.request_timeout, {whole}"));
+    }
 }
 
 /// Refuses all of them, for every mistake is told; nothing where there are none.

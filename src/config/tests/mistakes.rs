@@ -358,8 +358,20 @@ fn a_wrong_store_is_told_what_would_be_right_and_no_password_is_repeated() {
             "client_key_file = \"key.pem\"\nurl = \"rediss://127.0.0.1\"",
             "client_cert_file (FILE:10:1): must be set, to a path: shared.client_key_file is",
         ),
-        ("replicas = 0", "replicas (FILE:11:12): must be a whole number from 1 to 10000, not 0"),
-        ("timeout = \"11s\"", "timeout (FILE:11:11): must be a duration from \"1ms\" to \"10s\", not \"11s\""),
+        ("replicas = 3", "replicas (FILE:11:12): must stand beside shared.url"),
+        ("timeout = \"50ms\"", "timeout (FILE:11:11): must stand beside shared.url"),
+        (
+            "replicas = 0\nurl = \"redis://127.0.0.1\"",
+            "replicas (FILE:11:12): must be a whole number from 1 to 10000, not 0",
+        ),
+        (
+            "timeout = \"11s\"\nurl = \"redis://127.0.0.1\"",
+            "timeout (FILE:11:11): must be a duration from \"1ms\" to \"10s\", not \"11s\"",
+        ),
+        (
+            "timeout = \"2501ms\"\nurl = \"redis://127.0.0.1\"",
+            "timeout (FILE:11:11): must be at most a quarter of server.request_timeout, 10s",
+        ),
     ] {
         assert_eq!(of_added(&format!("[shared]\n{keys}\n")), [format!("shared.{told}")], "{keys}");
     }

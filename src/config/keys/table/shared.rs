@@ -57,6 +57,7 @@ pub(super) const KEYS: &[Key] = &[
         "shared.timeout",
         Kind::Duration(1, 10 * SECOND),
         Is("100ms"),
-        "The longest that one trip to the store may take. After three in a row it counts as away until it answers again.",
+        "The longest that one trip to the store may take, at most a quarter of `server.request_timeout`. After three in a row \
+         it counts as away until it answers again.",
     ),
 ];

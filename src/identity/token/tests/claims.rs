@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use super::Case;
 use crate::identity::{
+    reason::Reason,
     testing::{self, NOW, P256, with, without},
-    token::Reason,
 };
 
 pub(super) fn cases() -> Vec<Case> {

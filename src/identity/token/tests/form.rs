@@ -4,8 +4,9 @@ use serde_json::{Value, json};
 
 use super::Case;
 use crate::identity::{
+    reason::Reason,
     testing::{self, ED25519, P256, RSA, STRANGER, b64, with},
-    token::{MAX_TOKEN_BYTES, Reason},
+    token::MAX_TOKEN_BYTES,
 };
 
 pub(super) fn cases() -> Vec<Case> {

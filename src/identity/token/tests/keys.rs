@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use super::Case;
 use crate::identity::{
+    reason::Reason,
     testing::{self, ED25519, P256, P384, RSA, STRANGER, SigningKey, b64, with, without},
-    token::Reason,
 };
 
 pub(super) fn cases() -> Vec<Case> {

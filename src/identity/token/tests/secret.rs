@@ -8,8 +8,8 @@ use super::Case;
 use crate::identity::{
     Algorithm,
     key_set::KeySet,
+    reason::Reason,
     testing::{self, ED25519, P256, RSA, SECRET, hs256_token_of, with},
-    token::Reason,
 };
 
 pub(super) fn cases() -> Vec<Case> {
