@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use mimalloc::MiMalloc;
 
-/// The allocator of glibc takes a seventh of what a hit costs: what 32 requests under way hold at once is more than it
-/// keeps at hand for a thread.
+/// The allocator of glibc took a ninth of a hit's instructions: what 32 requests under way hold at once is more than it
+/// keeps at hand for a thread (`docs/adr/0012-allocator.md`).
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
