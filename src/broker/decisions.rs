@@ -8,6 +8,7 @@ use std::{
     hash::{Hash, Hasher},
     net::IpAddr,
     sync::Arc,
+    time::Duration,
 };
 
 use moka::sync::Cache;
@@ -17,8 +18,11 @@ use crate::{
     policy::{self, Decision, Policies},
 };
 
-/// What all answers together may weigh: some thirty thousand of the usual size.
+/// What all answers together may weigh, with the callers that they hold: some twenty thousand of the usual size.
 const MOST_BYTES: u64 = 16 << 20;
+
+/// An answer that nobody asks for holds its caller no longer, whose token may be over.
+const LONGEST_IDLE: Duration = Duration::from_secs(5 * 60);
 
 /// Policies, and what they have said.
 pub(super) struct InForce {
@@ -52,7 +56,7 @@ pub(super) struct Asked<'a> {
 impl InForce {
     /// Policies that have not been asked yet.
     pub(super) fn new(policies: Policies) -> Self {
-        let said = Cache::builder().max_capacity(MOST_BYTES).weigher(weight_bytes).build();
+        let said = Cache::builder().max_capacity(MOST_BYTES).weigher(weight_bytes).time_to_idle(LONGEST_IDLE).build();
         Self { policies, said }
     }
 
@@ -77,10 +81,12 @@ impl InForce {
     }
 }
 
-/// About what an answer takes with its question. The texts of instance and region are shared with much else.
+/// About what an answer takes with its question. The texts of instance and region are shared with much else. The caller
+/// counts each time: whoever sends a fresh token with each request has it held by this alone.
 fn weight_bytes(question: &Question, decision: &Arc<Decision>) -> u32 {
     const STRUCTURES: usize = 448;
-    u32::try_from(STRUCTURES + question.reason.len() + 16 * decision.policies.len()).unwrap_or(u32::MAX)
+    let texts = question.caller.0.weight_bytes() + question.reason.len();
+    u32::try_from(STRUCTURES + texts + 16 * decision.policies.len()).unwrap_or(u32::MAX)
 }
 
 impl From<&Asked<'_>> for Question {
@@ -120,7 +126,7 @@ impl fmt::Debug for InForce {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, net::Ipv4Addr};
+    use std::{fs, net::Ipv4Addr, sync::Weak};
 
     use super::*;
     use crate::policy::Principal;
@@ -206,6 +212,41 @@ mod tests {
         }
         assert!(!ask(&in_force, &caller("alice", "staff"), |_| {}).allowed, "another token of the same person");
         assert!(ask(&in_force, &alice, |_| {}).allowed);
+    }
+
+    #[test]
+    fn an_answer_weighs_its_caller_too() {
+        let weight_for = |caller: Caller| {
+            let in_force = policies(NARROW);
+            ask(&in_force, &Arc::new(caller), |_| {});
+            in_force.said.run_pending_tasks();
+            in_force.said.weighted_size()
+        };
+        let plain = Caller::plain("sso", "alice");
+        let many = Caller { scopes: vec!["s".into(); 2800], ..plain.clone() };
+        let difference = (many.weight_bytes() - plain.weight_bytes()) as u64;
+
+        assert_eq!(weight_for(many) - weight_for(plain), difference);
+    }
+
+    #[test]
+    fn a_fresh_token_with_each_request_makes_memory_grow_no_further_than_the_bound() {
+        let in_force = policies(NARROW);
+        let mut callers = Vec::new();
+
+        for number in 0..4000 {
+            let mut caller = Caller::plain("sso", &number.to_string());
+            caller.scopes = (0..1000).map(|scope| scope.to_string().into()).collect();
+            let caller = Arc::new(caller);
+            ask(&in_force, &caller, |_| {});
+            callers.push(Arc::downgrade(&caller));
+        }
+        in_force.said.run_pending_tasks();
+
+        // What was evicted is freed some hundred entries later, for the cache's map frees in batches.
+        let held = callers.iter().filter_map(Weak::upgrade).map(|caller| caller.weight_bytes() as u64).sum::<u64>();
+        assert!((1..=4 * MOST_BYTES).contains(&held), "{held}");
+        assert!(in_force.said.weighted_size() <= MOST_BYTES);
     }
 
     #[test]

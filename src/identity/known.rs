@@ -64,13 +64,10 @@ impl KnownTokens {
 }
 
 impl Known {
-    /// About what the entry takes: its texts, and the structures around them.
+    /// About what the entry takes: its caller, and the structures around it.
     fn weight_bytes(&self) -> u32 {
-        const STRUCTURES: usize = 768;
-        const TEXT: usize = 32;
-        let caller = &self.token.caller;
-        let lists = caller.groups.iter().chain(&caller.scopes).map(|text| text.len() + TEXT).sum::<usize>();
-        u32::try_from(STRUCTURES + caller.subject.len() + lists).unwrap_or(u32::MAX)
+        const STRUCTURES: usize = 640;
+        u32::try_from(STRUCTURES + self.token.caller.weight_bytes()).unwrap_or(u32::MAX)
     }
 }
 
