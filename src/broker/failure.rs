@@ -5,7 +5,10 @@
 use std::sync::Arc;
 
 use super::flights;
-use crate::{quota::Refusal, tencent::error::CallError};
+use crate::{
+    quota::Refusal,
+    tencent::error::{CallError, Class},
+};
 
 /// Why there is no answer.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -54,4 +57,9 @@ impl From<flights::WaitEnded> for Failure {
             flights::WaitEnded::Lost => Self::Lost,
         }
     }
+}
+
+/// Whether the upstream said that there is no such instance or no such backup, which is remembered.
+pub(super) fn says_missing(error: &CallError) -> bool {
+    matches!(error.class(), Some(Class::InstanceNotFound | Class::BackupNotFound))
 }
