@@ -186,7 +186,8 @@ impl Identity {
     /// The caller behind the `Authorization` header fields of a request from `client`.
     ///
     /// A token that is known costs a hash and a look-up. Any other is looked at only while its address has not failed
-    /// too often; whatever is then refused counts against the address.
+    /// too often; whatever is then refused counts against the address. Where there is no token there is nothing to look
+    /// at, so the answer is the same however often the address has failed.
     ///
     /// # Errors
     ///
@@ -203,7 +204,10 @@ impl Identity {
             return verdict;
         }
         if let Some(retry_after) = self.failures.pause(client, self.clock.monotonic()) {
-            return Err(Denial::TooManyFailures { retry_after });
+            return Err(match token {
+                Err(Denial::NoToken) => Denial::NoToken,
+                _ => Denial::TooManyFailures { retry_after },
+            });
         }
         let outcome = match token {
             Ok(token) => self.verify_or_wait(token).await,

@@ -178,6 +178,9 @@ fn a_flood_of_bad_tokens_is_turned_away_unverified_and_known_callers_are_not_aff
     turned_away.assert_problem(429, "caller_rate_limited");
     assert_eq!(turned_away.header("retry-after"), Some("1"));
     assert_eq!((known_after.status, new_after.status, elsewhere.status), (200, 429, 200));
+    let bare = stage.gateway.get(&stage.seed_path(), &[("X-Forwarded-For", "192.0.2.1")]);
+    bare.assert_problem(401, "unauthenticated");
+    assert_eq!(bare.header("www-authenticate"), Some("Bearer realm=\"redis-backup-gateway\""));
     let metrics = stage.gateway.ask(stage.gateway.admin, "GET", "/metrics", &[]).text();
     assert!(metrics.contains("gateway_auth_failures_total{reason=\"signature\"} 5"), "{metrics}");
     assert!(!metrics.contains("gateway_rate_limit_rejections_total{scope=\"failed_auth\"} 0"), "{metrics}");
