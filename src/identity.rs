@@ -9,6 +9,7 @@ mod json;
 mod jwks;
 mod known;
 mod reason;
+mod reload;
 mod revocation;
 mod settings;
 
@@ -120,6 +121,14 @@ pub enum IdentityError {
         /// What is wrong with it.
         error: KeySetError,
     },
+    /// An issuer's file of keys was to be read again, and is of no use.
+    #[error("the keys of issuer {issuer}: {reason}")]
+    KeyFile {
+        /// The issuer's name.
+        issuer: Arc<str>,
+        /// What is wrong with the file.
+        reason: String,
+    },
 }
 
 impl IdentityError {
@@ -127,7 +136,7 @@ impl IdentityError {
     pub fn key(&self) -> &'static str {
         match self {
             Self::Revocations(_) => "auth.revoked_file",
-            Self::Roots { .. } | Self::SecretFile { .. } | Self::Secret { .. } => "auth.issuers",
+            Self::Roots { .. } | Self::SecretFile { .. } | Self::Secret { .. } | Self::KeyFile { .. } => "auth.issuers",
         }
     }
 }
