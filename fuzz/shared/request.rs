@@ -252,7 +252,7 @@ async fn serve(
         tracer: Tracer::off(),
         cors: http::cors::Cors::new(&config.cors),
         openapi: http::openapi::document(broker.regions()),
-        health: Arc::new(Health::new(broker, identity, Traces::default())),
+        health: Arc::new(Health::new(broker, identity, Traces::default(), None)),
         trusted_proxies: config.server.trusted_proxies.into(),
         request_timeout: Duration::from_secs(10),
     });

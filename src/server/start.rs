@@ -79,7 +79,9 @@ fn assemble(setup: Setup, parts: Parts, clock: Clock) -> io::Result<Gateway> {
     };
     let (broker, drivers) = Broker::new(&tencent, setup.rate_limit, setup.cache, rooms, clock.clone());
     let caller_quota = Arc::new(CallerQuota::new(setup.per_caller, clock.clone()));
-    let health = Arc::new(Health::new(Arc::clone(&broker), Arc::clone(&identity), traces.clone()));
+    let fleet = sharing.as_ref().map(|sharing| sharing.fleet.clone());
+    let health = Health::new(Arc::clone(&broker), Arc::clone(&identity), traces.clone(), fleet.clone());
+    let health = Arc::new(health);
 
     let mut reloadables = vec![
         Reloadable::policies(setup.policy.dir, policies_seen, Arc::clone(&broker)),
@@ -90,7 +92,6 @@ fn assemble(setup: Setup, parts: Parts, clock: Clock) -> io::Result<Gateway> {
     if let Some(tls) = &tls {
         reloadables.push(Reloadable::tls(Arc::clone(tls), Arc::clone(&metrics)));
     }
-    let fleet = sharing.as_ref().map(|sharing| sharing.fleet.clone());
     if let Some(Sharing { mut keeper, heart, cache, .. }) = sharing {
         rt::spawn(async move { keep_at("shared store", async || keeper.run().await).await });
         rt::spawn(async move { keep_at("shared quota", async || heart.beat().await).await });

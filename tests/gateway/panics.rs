@@ -179,7 +179,7 @@ async fn serve(config: Config) -> (SocketAddr, Arc<Metrics>, actix_web::dev::Ser
     let (broker, _drivers) = Broker::new(&tencent, config.rate_limit, config.cache, rooms, clock.clone());
     let caller_quota = Arc::new(CallerQuota::new(config.per_caller, clock.clone()));
     let traces = Traces::start(None, &clock).unwrap();
-    let health = Arc::new(Health::new(Arc::clone(&broker), Arc::clone(&identity), traces.clone()));
+    let health = Arc::new(Health::new(Arc::clone(&broker), Arc::clone(&identity), traces.clone(), None));
     let cors = http::cors::Cors::new(&config.cors);
     let edge = move || {
         let client = Client::new(Arc::clone(&tencent), &roots, Arc::clone(&credentials), clock.clone());
