@@ -12,6 +12,7 @@ mod failure;
 mod files;
 mod flights;
 mod instances;
+mod lines;
 mod open_record;
 mod pages;
 mod permission;
@@ -51,12 +52,7 @@ use crate::{
     policy::{Policies, Principal},
     quota::{Driver, Limits, Line},
     store::Store,
-    tencent::{
-        self, ApiAction,
-        client::Client,
-        credentials::CredentialStore,
-        error::{CallError, Class},
-    },
+    tencent::{self, ApiAction, client::Client, credentials::CredentialStore, error::CallError},
     traces::Trace,
 };
 
@@ -75,6 +71,7 @@ pub struct Broker {
     wide_readers: wide_readers::WideReaders,
     credentials: Arc<CredentialStore>,
     metrics: Arc<Metrics>,
+    lines: lines::Lines,
     store: Option<Store>,
     sharing: Option<sharing::Sharing>,
     rules: Rules,
@@ -181,6 +178,7 @@ impl Broker {
             wide_readers: wide_readers::WideReaders::new(clock.monotonic()),
             credentials,
             metrics,
+            lines: lines::Lines::default(),
             store,
             sharing: shared_cache.map(sharing::Sharing::new),
             rules,
@@ -382,9 +380,4 @@ impl<T> Settled<T> {
     pub fn into_parts(self) -> (Result<T, Failure>, OpenRecord) {
         (self.outcome, self.record)
     }
-}
-
-/// Whether the upstream said that there is no such instance or no such backup, which is remembered.
-fn says_missing(error: &CallError) -> bool {
-    matches!(error.class(), Some(Class::InstanceNotFound | Class::BackupNotFound))
 }

@@ -9,6 +9,7 @@ mod json;
 mod jwks;
 mod known;
 mod reason;
+mod reload;
 mod revocation;
 mod settings;
 
@@ -120,6 +121,14 @@ pub enum IdentityError {
         /// What is wrong with it.
         error: KeySetError,
     },
+    /// An issuer's file of keys was to be read again, and is of no use.
+    #[error("the keys of issuer {issuer}: {reason}")]
+    KeyFile {
+        /// The issuer's name.
+        issuer: Arc<str>,
+        /// What is wrong with the file.
+        reason: String,
+    },
 }
 
 impl IdentityError {
@@ -127,7 +136,7 @@ impl IdentityError {
     pub fn key(&self) -> &'static str {
         match self {
             Self::Revocations(_) => "auth.revoked_file",
-            Self::Roots { .. } | Self::SecretFile { .. } | Self::Secret { .. } => "auth.issuers",
+            Self::Roots { .. } | Self::SecretFile { .. } | Self::Secret { .. } | Self::KeyFile { .. } => "auth.issuers",
         }
     }
 }
@@ -186,7 +195,8 @@ impl Identity {
     /// The caller behind the `Authorization` header fields of a request from `client`.
     ///
     /// A token that is known costs a hash and a look-up. Any other is looked at only while its address has not failed
-    /// too often; whatever is then refused counts against the address.
+    /// too often; whatever is then refused counts against the address. Where there is no token there is nothing to look
+    /// at, so the answer is the same however often the address has failed.
     ///
     /// # Errors
     ///
@@ -203,7 +213,10 @@ impl Identity {
             return verdict;
         }
         if let Some(retry_after) = self.failures.pause(client, self.clock.monotonic()) {
-            return Err(Denial::TooManyFailures { retry_after });
+            return Err(match credentials {
+                Err(Denial::NoToken) => Denial::NoToken,
+                _ => Denial::TooManyFailures { retry_after },
+            });
         }
         let outcome = match credentials.and_then(b64token) {
             Ok(token) => Box::pin(self.verify_or_wait(token)).await,

@@ -21,11 +21,11 @@ use crate::{
     policy::{self, Decision, Policies},
 };
 
-/// What all answers together may weigh.
+/// What all answers together may weigh, with the callers that they hold.
 const MOST_BYTES: u64 = 16 << 20;
 
 /// How many that is of the usual size.
-const MOST_ANSWERS: usize = 32_768;
+const MOST_ANSWERS: usize = 20_000;
 
 /// Policies, and what they have said.
 pub(super) struct InForce {
@@ -99,8 +99,8 @@ impl InForce {
 struct ByBytes;
 
 impl Weighter<Question, Arc<Decision>> for ByBytes {
-    /// About what an answer takes with its question. The texts of instance and region are shared with much else; those of
-    /// the caller may be kept by this alone.
+    /// About what an answer takes with its question. The texts of instance and region are shared with much else. The caller
+    /// counts each time: whoever sends a fresh token with each request has it held by this alone.
     fn weight(&self, question: &Question, decision: &Arc<Decision>) -> u64 {
         const STRUCTURES: usize = 448;
         let reason = question.reason.as_ref().map_or(0, |reason| reason.len());
@@ -196,7 +196,7 @@ impl fmt::Debug for InForce {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, net::Ipv4Addr};
+    use std::{fs, net::Ipv4Addr, sync::Weak};
 
     use super::*;
     use crate::policy::Principal;
@@ -292,6 +292,38 @@ mod tests {
         let renewed = ask(&in_force, &caller("alice", "dba"), |_| {});
 
         assert!(Arc::ptr_eq(&first, &renewed));
+    }
+
+    #[test]
+    fn an_answer_weighs_its_caller_too() {
+        let weight_for = |caller: Caller| {
+            let in_force = policies(NARROW);
+            ask(&in_force, &Arc::new(caller), |_| {});
+            in_force.said.weight()
+        };
+        let plain = Caller::plain("sso", "alice");
+        let many = Caller { scopes: vec!["s".into(); 2800], ..plain.clone() };
+        let difference = (many.weight_bytes() - plain.weight_bytes()) as u64;
+
+        assert_eq!(weight_for(many) - weight_for(plain), difference);
+    }
+
+    #[test]
+    fn a_fresh_token_with_each_request_makes_memory_grow_no_further_than_the_bound() {
+        let in_force = policies(NARROW);
+        let mut callers = Vec::new();
+
+        for number in 0..4000 {
+            let mut caller = Caller::plain("sso", &number.to_string());
+            caller.scopes = (0..1000).map(|scope| scope.to_string().into()).collect();
+            let caller = Arc::new(caller);
+            ask(&in_force, &caller, |_| {});
+            callers.push(Arc::downgrade(&caller));
+        }
+
+        let held = callers.iter().filter_map(Weak::upgrade).map(|caller| caller.weight_bytes() as u64).sum::<u64>();
+        assert!((1..=MOST_BYTES).contains(&held), "{held}");
+        assert!(in_force.said.weight() <= MOST_BYTES);
     }
 
     #[test]

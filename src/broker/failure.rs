@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::flights;
 use crate::{
     quota::Refusal,
-    tencent::error::{CallError, UpstreamRequestId},
+    tencent::error::{CallError, Class, UpstreamRequestId},
 };
 
 /// Why there is no answer.
@@ -57,4 +57,9 @@ impl From<flights::WaitEnded> for Failure {
             flights::WaitEnded::Lost => Self::Lost,
         }
     }
+}
+
+/// Whether the upstream said that there is no such instance or no such backup, which is remembered.
+pub(super) fn says_missing(error: &CallError) -> bool {
+    matches!(error.class(), Some(Class::InstanceNotFound | Class::BackupNotFound))
 }

@@ -74,7 +74,7 @@ impl Worker {
             let listing: Arc<Listing> = match listing {
                 Ok(listing) => listing,
                 Err(error) => {
-                    tracing::warn!(%region, %error, "a region is missing in a list of instances");
+                    self.broker.lines.region_is_missing(region, &error, self.broker.clock.monotonic());
                     list.unavailable_regions.push(region.clone());
                     continue;
                 }

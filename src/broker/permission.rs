@@ -106,7 +106,7 @@ impl Broker {
             in_force.decide(&Asked { caller: &wish.asker.caller, request, reason: wish.asker.reason.as_ref() });
         if !decision.failed.is_empty() {
             self.metrics.policy_errors.inc_by(u64::try_from(decision.failed.len()).unwrap_or(u64::MAX));
-            tracing::error!(policies = ?decision.failed, "a policy failed to evaluate, so the request was denied");
+            self.lines.policies_failed(&decision.failed, self.clock.monotonic());
         }
         policies.extend(decision.policies.iter().cloned());
         decision.allowed

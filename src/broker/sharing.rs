@@ -16,7 +16,7 @@ use tokio::{
     time::{sleep, timeout_at},
 };
 
-use super::{Broker, Document, Failure, Key, Worker, says_missing};
+use super::{Broker, Document, Failure, Key, Worker, failure::says_missing};
 use crate::{
     cache::{
         Entry, Freshness, Lifetime, Now, Rules, Shared,

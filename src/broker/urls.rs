@@ -10,9 +10,9 @@ use super::{
     Ask, BackupName, Document, Failure, Key, Settled, Worker,
     attempts::NO_LIMIT,
     behalf::Behalf,
+    failure::says_missing,
     flights::{Boarding, How, Outcome, Pilot, Terms},
     permission::{Permission, Verdict, Wish},
-    says_missing,
     sharing::{Sought, Wants, keeping},
 };
 use crate::{

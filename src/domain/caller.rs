@@ -22,11 +22,16 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// About the bytes that its texts take, the lists around them included.
+    /// About the bytes that a caller takes with its texts and the lists around them. The names of its issuer are shared
+    /// with the configuration.
     pub fn weight_bytes(&self) -> usize {
+        // What stands before a text: its two counts, and what the allocator keeps and rounds up.
         const TEXT: usize = 32;
-        let lists = self.groups.iter().chain(&self.scopes).map(|text| text.len() + TEXT).sum::<usize>();
-        self.subject.len() + lists
+        let lists = [&self.groups, &self.scopes];
+        let places = lists.iter().map(|list| list.capacity()).sum::<usize>() * size_of::<Arc<str>>();
+        let listed = lists.into_iter().flatten();
+        let texts = listed.chain([&self.subject]).chain(&self.email).chain(&self.client);
+        size_of::<Self>() + places + texts.map(|text| TEXT + text.len()).sum::<usize>()
     }
 }
 
@@ -68,5 +73,40 @@ impl Action {
             Self::ListBackups => "ListBackups",
             Self::ReadBackupUrls => "ReadBackupUrls",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_text_of_a_caller_has_its_weight() {
+        let plain = Caller::plain("sso", "alice");
+        let text: Arc<str> = "a text of twenty-four by".into();
+        let changes: [fn(&mut Caller, Arc<str>); 5] = [
+            |caller, text| caller.subject = text,
+            |caller, text| caller.groups = vec![text],
+            |caller, text| caller.scopes = vec![text],
+            |caller, text| caller.email = Some(text),
+            |caller, text| caller.client = Some(text),
+        ];
+
+        for (number, change) in changes.into_iter().enumerate() {
+            let mut heavier = plain.clone();
+            change(&mut heavier, Arc::clone(&text));
+
+            let more = heavier.weight_bytes() - plain.weight_bytes();
+            assert!(more >= text.len() - plain.subject.len(), "{number}: {more}");
+        }
+    }
+
+    #[test]
+    fn many_short_texts_weigh_what_the_allocator_gives_for_them() {
+        let mut caller = Caller::plain("sso", "alice");
+        caller.scopes = vec!["s".into(); 2800];
+
+        // 16 bytes of each are its place in the list; the smallest allocation that holds its counts is 32.
+        assert!(caller.weight_bytes() >= 2800 * 48, "{}", caller.weight_bytes());
     }
 }

@@ -87,16 +87,28 @@ pub fn unix_seconds(time: SystemTime) -> u64 {
     time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
-/// The moment `seconds` after the Unix epoch.
+/// The moment `seconds` after the Unix epoch, for numbers that are ours or bounded before.
+///
+/// # Panics
+///
+/// Where there is no such moment: what others say is for [`checked_from_unix_seconds`].
 pub fn from_unix_seconds(seconds: u64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
 }
+
+/// The moment `seconds` after the Unix epoch, where it is one that RFC 3339 can say, the year 9999 at most. So whoever
+/// adds a life or a margin to it meets no end of the clock either.
+pub fn checked_from_unix_seconds(seconds: u64) -> Option<SystemTime> {
+    (seconds <= LAST_OF_9999.unsigned_abs()).then(|| from_unix_seconds(seconds))
+}
+
+/// The last second that a year of four digits has.
+const LAST_OF_9999: i64 = 253_402_300_799;
 
 /// RFC 3339 in UTC with whole seconds, for example `2019-03-07T16:02:03Z`.
 ///
 /// A moment that the calendar cannot express (before 1970, after year 9999) is clamped to the nearest that it can.
 pub fn rfc3339(time: SystemTime) -> String {
-    const LAST_OF_9999: i64 = 253_402_300_799;
     let seconds = i64::try_from(unix_seconds(time)).unwrap_or(LAST_OF_9999).min(LAST_OF_9999);
     let date = time::OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(time::OffsetDateTime::UNIX_EPOCH);
     format!(
@@ -135,6 +147,13 @@ mod tests {
     fn what_the_calendar_cannot_say_is_clamped() {
         assert_eq!(rfc3339(SystemTime::UNIX_EPOCH - Duration::from_secs(1)), "1970-01-01T00:00:00Z");
         assert_eq!(rfc3339(from_unix_seconds(999_999_999_999)), "9999-12-31T23:59:59Z");
+    }
+
+    #[test]
+    fn what_others_call_a_moment_is_one_or_nothing() {
+        assert_eq!(checked_from_unix_seconds(0), Some(SystemTime::UNIX_EPOCH));
+        assert_eq!(checked_from_unix_seconds(253_402_300_799), Some(from_unix_seconds(253_402_300_799)));
+        assert_eq!([253_402_300_800, i64::MAX as u64, u64::MAX].map(checked_from_unix_seconds), [None; 3]);
     }
 
     #[test]

@@ -26,9 +26,9 @@ use tokio::{
     time::{MissedTickBehavior, interval, timeout},
 };
 
-pub(super) use self::fetch::read_secret;
+pub(super) use self::fetch::{FetchError, read_secret};
 use self::{
-    fetch::{FetchError, Origin},
+    fetch::Origin,
     schedule::{Answer, Schedule, Step},
 };
 use super::{IssuerSettings, Settings, key_set::KeySet, revocation::Revocations};
@@ -43,7 +43,8 @@ const MAX_WAIT: Duration = Duration::from_secs(2);
 /// How often a file of keys is read. Mounted files change without a word.
 const FILE_REFRESH: Duration = Duration::from_secs(1);
 
-/// How often the list of revocations is read: a change takes effect within a second.
+/// How often the list of revocations is read: what is added to it takes effect within a second.
+/// What is taken out of it waits longer, see [`revocation::LOOKS_AT_REST`](super::revocation::LOOKS_AT_REST).
 const REVOCATIONS_TICK: Duration = Duration::from_millis(500);
 
 /// One issuer's keys, shared by the requests that read them and the refresher that replaces them.
@@ -200,6 +201,15 @@ impl Keys {
         news.filter(|_| had_keys)
     }
 
+    /// Reads the file of the keys now, where they lie in one: somebody has asked for it. What comes of it counts as if it
+    /// had been read when that was due. Blocks on the disk.
+    pub(super) fn reload(&self, issuer: &IssuerSettings, now: Instant) -> Option<Result<(), FetchError>> {
+        let keys = Origin::of(issuer).read()?;
+        Some(keys.map(|keys| {
+            self.publish(keys, now);
+        }))
+    }
+
     /// Confirms the set if it is the same, else replaces it: whoever remembers a token by its key set need not forget it
     /// for a fetch that brought nothing new. Says whether it was replaced.
     pub(super) fn publish(&self, keys: KeySet, now: Instant) -> bool {
@@ -317,7 +327,7 @@ async fn keep_reading(revocations: &Arc<Revocations>, told: &impl Fn(Reloaded, b
         tick.tick().await;
         let reading = Arc::clone(revocations);
         // A long list takes milliseconds, in which this thread would grant no token of the quota.
-        match tokio::task::spawn_blocking(move || reading.reload_if_changed()).await {
+        match tokio::task::spawn_blocking(move || reading.look()).await {
             Ok(Ok(true)) => {
                 tracing::info!(entries = revocations.entries(), "revocations reloaded");
                 told(Reloaded::Revocations, true);

@@ -135,22 +135,16 @@ impl KeySet {
         Ok(Self { keys, skipped, fingerprint: Sha256::digest(document).into() })
     }
 
-    /// The key that a token means: the one that `kid` names, or without `kid` the only one that fits.
+    /// The key that a token means: of those that `kid` names, or without `kid` of all, the only one that fits. Keys of
+    /// different types may have one name (RFC 7517 section 4.5).
     pub fn find(&self, kid: Option<&str>, algorithm: Algorithm) -> Result<&Key, Reason> {
-        let Some(kid) = kid.filter(|_| !self.is_secret()) else {
-            let mut fitting = self.keys.iter().filter(|key| key.fits(algorithm));
-            return match (fitting.next(), fitting.next()) {
-                (Some(key), None) => Ok(key),
-                (Some(_), Some(_)) => Err(Reason::KeyAmbiguous),
-                (None, _) => Err(Reason::KeyUnsuitable),
-            };
-        };
-        let mut named = self.keys.iter().filter(|key| key.kid.as_deref() == Some(kid));
-        match (named.next(), named.next()) {
-            (Some(key), None) if key.fits(algorithm) => Ok(key),
-            (Some(_), None) => Err(Reason::KeyUnsuitable),
+        let kid = kid.filter(|_| !self.is_secret());
+        let is_named = |key: &&Key| kid.is_none_or(|kid| key.kid.as_deref() == Some(kid));
+        let mut fitting = self.keys.iter().filter(is_named).filter(|key| key.fits(algorithm));
+        match (fitting.next(), fitting.next()) {
+            (Some(key), None) => Ok(key),
             (Some(_), Some(_)) => Err(Reason::KeyAmbiguous),
-            (None, _) if self.has(kid) => Err(Reason::KeyUnsuitable),
+            (None, _) if kid.is_none_or(|kid| self.has(kid)) => Err(Reason::KeyUnsuitable),
             (None, _) => Err(Reason::KeyUnknown),
         }
     }

@@ -74,9 +74,9 @@ impl Weighter<Fingerprint, Arc<Known>> for ByBytes {
 }
 
 impl Known {
-    /// About what the entry takes: its texts, and the structures around them.
+    /// About what the entry takes: its caller, and the structures around it.
     fn weight_bytes(&self) -> u64 {
-        const STRUCTURES: usize = 768;
+        const STRUCTURES: usize = 640;
         (STRUCTURES + self.token.caller.weight_bytes()) as u64
     }
 }

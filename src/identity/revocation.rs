@@ -1,20 +1,27 @@
 //! What is accepted no more although its signature holds: the list of `auth.revoked_file`.
 //!
 //! The list is looked at for every request, so an entry takes effect on tokens that were verified before. A list with a
-//! mistake is not half a list: the one before stays in force, and the log says what is wrong.
+//! mistake is not half a list: the one before stays in force, and the log says what is wrong. What is missing in a file
+//! that is being written may be on its way, so what was revoked stays so until the file has come to rest.
 
 use std::{
     collections::HashSet,
     fs::File,
     io::{self, Read as _},
+    mem,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use arc_swap::ArcSwap;
 use sha2::{Digest as _, Sha256};
 
 use super::{reason::Reason, token::VerifiedToken};
+
+/// So many looks in a row have to see a file alike before what it no longer lists is let in again: with a look every
+/// half a second, five seconds. A shell truncates a file before it runs the command that fills it, and whoever waits for
+/// a name to be let in again has waited longer already.
+pub(super) const LOOKS_AT_REST: u32 = 10;
 
 /// Some fifty thousand entries. A token lives a day at most, so a longer list is a list of something else.
 const MAX_BYTES: usize = 4 << 20;
@@ -26,11 +33,11 @@ pub(super) struct Revocations {
     /// The names of the issuers, in the order of the configuration.
     issuers: Vec<Arc<str>>,
     list: ArcSwap<List>,
-    seen: Mutex<Seen>,
+    last: Mutex<LastLook>,
 }
 
 /// What is revoked, by the place of the issuer in the configuration.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct List(Vec<OfIssuer>);
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,7 +47,16 @@ struct OfIssuer {
     keys: HashSet<Box<str>>,
 }
 
-/// What the file was when it was last looked at. Content, not a date: mounted files change by swapped links.
+/// What the last look saw, and how many looks in a row have seen it.
+#[derive(Debug)]
+struct LastLook {
+    seen: Seen,
+    looks: u32,
+    /// What was seen last was told to be a mistake.
+    is_bad: bool,
+}
+
+/// What the file is at a look. Content, not a date: mounted files change by swapped links.
 #[derive(Debug, PartialEq, Eq)]
 enum Seen {
     Content([u8; 32]),
@@ -98,11 +114,13 @@ impl Revocations {
             None => (List::none(&issuers), Seen::Content([0; 32])),
             Some(path) => {
                 let content = content(path).map_err(|reason| unreadable(path, reason))?;
-                (List::parse(path, &content, &issuers)?, Seen::Content(Sha256::digest(&content).into()))
+                let seen = Seen::Content(Sha256::digest(&content).into());
+                (List::parse(path, &content, &issuers)?, seen)
             }
         };
         let path = path.map(Path::to_owned);
-        Ok(Self { path, issuers, list: ArcSwap::from_pointee(list), seen: Mutex::new(seen) })
+        let last = LastLook { seen, looks: LOOKS_AT_REST, is_bad: false };
+        Ok(Self { path, issuers, list: ArcSwap::from_pointee(list), last: Mutex::new(last) })
     }
 
     /// Whether there is a file that may change.
@@ -110,28 +128,62 @@ impl Revocations {
         self.path.is_some()
     }
 
-    /// Takes the file's list if the file is not what it was at the last look, and says whether it did. Blocks on the
+    /// Looks at the file: what it adds is in force at once, what it no longer lists only when [`LOOKS_AT_REST`] looks in
+    /// a row have seen the same. Says whether the list in force is another now, or a mistake was mended. Blocks on the
     /// disk.
     ///
     /// # Errors
     ///
     /// Whatever is wrong with the file; each state of it is complained of once, and the list before stays in force.
-    pub(super) fn reload_if_changed(&self) -> Result<bool, RevocationError> {
+    pub(super) fn look(&self) -> Result<bool, RevocationError> {
         let Some(path) = &self.path else { return Ok(false) };
+        // Held to the end: of two who look at the same time the later one has seen the later file.
+        let mut last = self.last();
         let content = content(path);
-        let now = match &content {
-            Ok(content) => Seen::Content(Sha256::digest(content).into()),
-            Err(reason) => Seen::Unreadable(*reason),
-        };
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if *seen == now {
-            return Ok(false);
+        match (last.look(Seen::of(&content)), content) {
+            (1, content) => {
+                let was_bad = mem::replace(&mut last.is_bad, true);
+                let listed = self.read(path, content)?;
+                last.is_bad = false;
+                Ok(self.replace(self.list.load().with(&listed)) || was_bad)
+            }
+            // What is wrong with it was said at the first look.
+            (LOOKS_AT_REST, content) => Ok(self.read(path, content).is_ok_and(|listed| self.replace(listed))),
+            _ => Ok(false),
         }
-        *seen = now;
-        drop(seen);
+    }
+
+    /// Takes the file as it is, for whoever wants it knows that it is whole. Blocks on the disk.
+    ///
+    /// # Errors
+    ///
+    /// Whatever is wrong with the file; then the list before stays in force.
+    pub(super) fn reload(&self) -> Result<(), RevocationError> {
+        let Some(path) = &self.path else { return Ok(()) };
+        let mut last = self.last();
+        let content = content(path);
+        *last = LastLook { seen: Seen::of(&content), looks: LOOKS_AT_REST, is_bad: true };
+        self.replace(self.read(path, content)?);
+        last.is_bad = false;
+        Ok(())
+    }
+
+    fn read(&self, path: &Path, content: Result<Vec<u8>, io::ErrorKind>) -> Result<List, RevocationError> {
         let content = content.map_err(|reason| unreadable(path, reason))?;
-        self.list.store(Arc::new(List::parse(path, &content, &self.issuers)?));
-        Ok(true)
+        List::parse(path, &content, &self.issuers)
+    }
+
+    /// Puts a list in force, and says whether it is another.
+    fn replace(&self, list: List) -> bool {
+        let is_another = **self.list.load() != list;
+        if is_another {
+            self.list.store(Arc::new(list));
+        }
+        is_another
+    }
+
+    fn last(&self) -> MutexGuard<'_, LastLook> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Refuses a token that is revoked, by its own id, its subject, or the key that signed it.
@@ -148,6 +200,28 @@ impl Revocations {
     /// How many entries are in force.
     pub(super) fn entries(&self) -> usize {
         self.list.load().0.iter().map(OfIssuer::len).sum()
+    }
+}
+
+impl LastLook {
+    /// Takes in what a look has seen. Returns how many in a row have seen that, this one included.
+    fn look(&mut self, now: Seen) -> u32 {
+        if self.seen == now {
+            self.looks = self.looks.saturating_add(1);
+        } else {
+            self.seen = now;
+            self.looks = 1;
+        }
+        self.looks
+    }
+}
+
+impl Seen {
+    fn of(content: &Result<Vec<u8>, io::ErrorKind>) -> Self {
+        match content {
+            Ok(content) => Self::Content(Sha256::digest(content).into()),
+            Err(reason) => Self::Unreadable(*reason),
+        }
     }
 }
 
@@ -170,6 +244,17 @@ impl List {
             }
         }
         Ok(list)
+    }
+
+    /// All of this list and of another for the same issuers.
+    fn with(&self, other: &Self) -> Self {
+        let mut all = self.clone();
+        for (one, other) in all.0.iter_mut().zip(&other.0) {
+            one.tokens.extend(other.tokens.iter().cloned());
+            one.subjects.extend(other.subjects.iter().cloned());
+            one.keys.extend(other.keys.iter().cloned());
+        }
+        all
     }
 
     /// Adds `<kind>:<issuer>:<value>`. A name of an issuer has no colon, and a value may.
@@ -213,125 +298,4 @@ fn unreadable(path: &Path, reason: io::ErrorKind) -> RevocationError {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fs;
-
-    use super::*;
-    use crate::identity::testing;
-
-    fn issuers() -> Vec<Arc<str>> {
-        vec!["sso".into(), "cluster".into()]
-    }
-
-    fn parse(text: &str) -> Result<List, Mistake> {
-        List::parse(Path::new("revoked.txt"), text.as_bytes(), &issuers()).map_err(|error| match error {
-            RevocationError::Line { line: 1, mistake, .. } => mistake,
-            other => panic!("{other}"),
-        })
-    }
-
-    #[test]
-    fn every_form_of_a_line_is_read() {
-        let list =
-            parse("# gone\n\n jti:sso:t-1 \r\nsub:sso:alice\nsub:cluster:system:serviceaccount:ci:bot\nkid:sso:a b")
-                .unwrap();
-
-        assert_eq!(list.0[0].tokens, ["t-1".into()].into());
-        assert_eq!(list.0[0].subjects, ["alice".into()].into());
-        assert_eq!(list.0[0].keys, ["a b".into()].into());
-        assert_eq!(list.0[1].subjects, ["system:serviceaccount:ci:bot".into()].into());
-    }
-
-    #[test]
-    fn a_line_that_would_revoke_nothing_is_a_mistake() {
-        for line in ["alice", "sub:alice", "sub:sso:", "sub::alice ", "user:sso:alice", "SUB:sso:alice", ":sso:alice"] {
-            assert!(parse(line).is_err(), "{line}");
-        }
-        assert_eq!(parse("sub:soo:alice"), Err(Mistake::Issuer));
-        assert_eq!(parse("sub"), Err(Mistake::Form));
-    }
-
-    #[test]
-    fn a_token_is_revoked_by_its_id_its_subject_or_its_key_and_only_for_its_issuer() {
-        let token = testing::verified("alice", "t-1", "ec-1");
-        for (text, is_revoked) in [
-            ("jti:sso:t-1", true),
-            ("sub:sso:alice", true),
-            ("kid:sso:ec-1", true),
-            ("jti:cluster:t-1\nsub:cluster:alice\nkid:cluster:ec-1", false),
-            ("jti:sso:alice\nsub:sso:ec-1\nkid:sso:t-1", false),
-            ("sub:sso:Alice\nsub:sso:alice2\nsub:sso:alic", false),
-            ("", false),
-        ] {
-            let folder = tempfile::tempdir().unwrap();
-            let path = folder.path().join("revoked.txt");
-            fs::write(&path, text).unwrap();
-
-            let revocations = Revocations::load(Some(&path), issuers()).unwrap();
-
-            assert_eq!(revocations.check(0, &token).is_err(), is_revoked, "{text}");
-        }
-    }
-
-    #[test]
-    fn a_bad_file_keeps_the_list_and_is_complained_of_once() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("revoked.txt");
-        fs::write(&path, "sub:sso:alice\n").unwrap();
-        let revocations = Revocations::load(Some(&path), issuers()).unwrap();
-        let token = testing::verified("alice", "t-1", "ec-1");
-
-        let unchanged = revocations.reload_if_changed();
-        fs::write(&path, "sub:sso:bob\nsub:nobody:alice\n").unwrap();
-        let bad = [revocations.reload_if_changed(), revocations.reload_if_changed()];
-        let after_bad = revocations.check(0, &token);
-        fs::remove_file(&path).unwrap();
-        let missing = [revocations.reload_if_changed(), revocations.reload_if_changed()];
-        let after_missing = revocations.check(0, &token);
-        fs::write(&path, "sub:sso:bob\n").unwrap();
-        let good = revocations.reload_if_changed();
-
-        assert_eq!(unchanged, Ok(false));
-        let told = RevocationError::Line { path: path.clone(), line: 2, mistake: Mistake::Issuer };
-        assert_eq!(bad, [Err(told), Ok(false)]);
-        assert_eq!(missing, [Err(unreadable(&path, io::ErrorKind::NotFound)), Ok(false)]);
-        assert_eq!([after_bad, after_missing], [Err(Reason::Revoked); 2]);
-        assert_eq!(good, Ok(true));
-        assert_eq!(revocations.check(0, &token), Ok(()));
-        assert_eq!(revocations.entries(), 1);
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn a_swapped_link_is_a_change_whatever_its_dates_say() {
-        let folder = tempfile::tempdir().unwrap();
-        let [old, new, data, path] = ["old", "new", "..data", "revoked.txt"].map(|name| folder.path().join(name));
-        for (version, text) in [(&old, "sub:sso:bob\n"), (&new, "sub:sso:eve\n")] {
-            fs::create_dir(version).unwrap();
-            fs::write(version.join("revoked.txt"), text).unwrap();
-        }
-        std::os::unix::fs::symlink(&old, &data).unwrap();
-        std::os::unix::fs::symlink(data.join("revoked.txt"), &path).unwrap();
-        let revocations = Revocations::load(Some(&path), issuers()).unwrap();
-
-        let swapped = folder.path().join("..data_tmp");
-        std::os::unix::fs::symlink(&new, &swapped).unwrap();
-        fs::rename(&swapped, &data).unwrap();
-
-        assert_eq!(revocations.reload_if_changed(), Ok(true));
-        assert_eq!(revocations.check(0, &testing::verified("eve", "t", "k")), Err(Reason::Revoked));
-    }
-
-    #[test]
-    fn what_cannot_be_a_list_is_refused_at_the_start() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("revoked.txt");
-        let load = || Revocations::load(Some(&path), issuers()).map(drop);
-
-        assert_eq!(load(), Err(unreadable(&path, io::ErrorKind::NotFound)));
-        fs::write(&path, b"sub:sso:\xff").unwrap();
-        assert_eq!(load(), Err(RevocationError::NotText { path: path.clone() }));
-        fs::write(&path, vec![b'#'; MAX_BYTES + 1]).unwrap();
-        assert_eq!(load(), Err(unreadable(&path, io::ErrorKind::FileTooLarge)));
-    }
-}
+mod tests;

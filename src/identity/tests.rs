@@ -199,12 +199,12 @@ fn a_revocation_takes_effect_on_known_tokens_and_on_new_ones() {
     let before = [&gone, &alice, &bob].map(|token| admit(&identity, token).map(drop));
 
     fs::write(&path, "sub:sso:alice\nkid:sso:ed-1\n").unwrap();
-    let reloaded = identity.revocations.reload_if_changed();
+    let reloaded = identity.reload_revocations();
     let after = [&gone, &alice, &bob].map(|token| admit(&identity, token).map(drop));
     let by_key = admit(&identity, &ED25519.token_of(r#"{"alg":"EdDSA"}"#, &testing::claims().to_string()));
 
     assert_eq!(before, [refused(Reason::Revoked), Ok(()), Ok(())]);
-    assert_eq!(reloaded, Ok(true));
+    assert_eq!(reloaded, Some(Ok(())));
     assert_eq!(after, [Ok(()), refused(Reason::Revoked), Ok(())]);
     assert!(identity.recognise(alice.as_bytes()).is_some(), "it was known, and is refused all the same");
     assert_eq!(by_key, refused(Reason::Revoked));
@@ -263,7 +263,26 @@ fn whatever_carries_no_acceptable_token_counts_and_what_is_accepted_does_not() {
     let refusals: Vec<_> = (0..100).flat_map(|_| [bare(), admit(&identity, "a b")]).collect();
 
     assert!(refusals.chunks(2).all(|pair| *pair == [Err(Denial::NoToken), refused(Reason::AuthorizationMalformed)]));
-    assert!(matches!(bare(), Err(Denial::TooManyFailures { .. })));
+    assert!(matches!(admit(&identity, "a b"), Err(Denial::TooManyFailures { .. })));
+}
+
+#[test]
+fn no_token_is_no_token_beyond_the_limit_too_and_keeps_nobody_out_for_longer() {
+    let clock = clock();
+    let identity = ready(&clock);
+    let bare = || futures_util::FutureExt::now_or_never(identity.admit([], CLIENT)).unwrap();
+    let forged = STRANGER.token(&testing::claims());
+    for _ in 0..200 {
+        assert!(admit(&identity, &forged).is_err());
+    }
+
+    let beyond: Vec<_> = (0..300).map(|_| bare()).collect();
+
+    assert!(beyond.iter().all(|verdict| *verdict == Err(Denial::NoToken)), "{:?}", beyond.last());
+    let retry_after = Duration::from_millis(20);
+    assert_eq!(admit(&identity, &forged), Err(Denial::TooManyFailures { retry_after }));
+    clock.advance(retry_after);
+    assert!(admit(&identity, &P256.token(&testing::claims())).is_ok());
 }
 
 #[test]

@@ -23,7 +23,7 @@ use crate::{
     broker::Broker,
     cache::{self, shared::Ring},
     domain::{Clock, Steady},
-    identity,
+    identity::{self, Identity, IdentityError},
     metrics::Metrics,
     policy::{self, Policies},
     tencent::credentials::{Change, CredentialStore, CredentialsError},
@@ -97,6 +97,22 @@ impl Reloadable {
 }
 
 impl Reloadable {
+    /// The list of revocations and the keys of issuers in files. The room of identity looks at both by itself; SIGHUP has
+    /// them taken as they are, whatever was seen before.
+    pub(super) fn identity(identity: &Arc<Identity>) -> [Self; 2] {
+        let (revoking, verifying) = (Arc::clone(identity), Arc::clone(identity));
+        let revocations = Self::new(identity::Reloaded::Revocations.as_str(), move |trigger| {
+            let outcome = (trigger == Trigger::Signal).then(|| revoking.reload_revocations()).flatten()?;
+            Some(outcome.map_err(|error| Refused(vec![error.to_string()])))
+        });
+        let key_files = Self::new(identity::Reloaded::KeyFile.as_str(), move |trigger| {
+            let outcome = (trigger == Trigger::Signal).then(|| verifying.reload_key_files()).flatten()?;
+            let line = |error: IdentityError| error.to_string();
+            Some(outcome.map_err(|errors| Refused(errors.into_iter().map(line).collect())))
+        });
+        [revocations, key_files]
+    }
+
     /// The audit's key, and on a signal its file.
     pub(super) fn audit(audit: Audit, key_file: Option<PathBuf>) -> Self {
         let look = move || key_file.as_deref().and_then(digest);

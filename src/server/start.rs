@@ -88,6 +88,7 @@ fn assemble(setup: Setup, parts: Parts, clock: Clock) -> io::Result<Gateway> {
         Reloadable::credentials(Arc::clone(&credentials)),
         Reloadable::audit(audit.clone(), setup.audit.key_file().map(Into::into)),
     ];
+    reloadables.extend(Reloadable::identity(&identity));
     if let Some(tls) = &tls {
         reloadables.push(Reloadable::tls(Arc::clone(tls), Arc::clone(&metrics)));
     }

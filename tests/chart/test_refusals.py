@@ -33,6 +33,18 @@ CONTRADICTIONS = [
     ),
     (config(shared={"url": "redis://:hunter2@redis"}), "config.shared.url holds a user or a password"),
     (config(shared={"url": "rediss://u:p@redis/0"}), "a ConfigMap is no place for it"),
+    (config(shared={"url": "redis://:pa/ss@redis:6379"}), "config.shared.url holds a user or a password"),
+    (config(shared={"url": "REDIS://:pass@redis:6379"}), "the user as config.shared.username, and the password into the"),
+    (config(shared={"url": " redis://:pass@redis:6379"}), "config.shared.url holds a user or a password"),
+    (config(shared={"url": "redis://:pa\nss@redis:6379"}), "config.shared.url holds a user or a password"),
+    (config(log={"otlp_endpoint": "http://u:pw@otel:4318"}), "config.log.otlp_endpoint holds a user or a password"),
+    (config(tencent={"endpoints": {"ap-x": "https://u:p@h"}}), "config.tencent.endpoints.ap-x holds a user or a password"),
+    (config(auth={"issuers": [{"jwks_url": "https://u:p@h/"}]}), "config.auth.issuers[0].jwks_url holds a user or a"),
+    (
+        {"extraEnv": [{"name": "TENCENTCLOUD_SECRET_KEY", "value": "s3cr3t"}]},
+        "extraEnv[0] writes the value of TENCENTCLOUD_SECRET_KEY into the Deployment, which is no place for a key",
+    ),
+    ({"extraEnv": [{"name": "A", "value": "b"}, {"name": "TENCENTCLOUD_TOKEN", "value": "t"}]}, "extraEnv[1] writes"),
     ({"shared": SECRET}, "shared.existingSecret opens a store, but config.shared.url names none"),
     (config(tencent={"credentials": {"secret_key": "x"}}), "config.tencent.credentials.secret_key is a secret"),
     (config(tencent={"credentials": {"SecretId": "x", "secret_id": "x"}}), "credentials.secret_id is a secret"),
@@ -178,3 +190,17 @@ def test_names_of_files_are_no_secrets():
     names = {"bearer_token_file": "/t", "hs256_secret_file": "/s", "name": "token"}
 
     chart.objects(chart.merged(chart.LEAST, config(auth={"max_token_life": "1h", "issuers": [names]})))
+
+
+def test_a_key_to_the_cloud_that_comes_from_a_secret_is_taken():
+    key = {"name": "TENCENTCLOUD_SECRET_KEY", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}
+
+    made = chart.objects(chart.merged(chart.LEAST, {"extraEnv": [key, {"name": "TZ", "value": "UTC"}]}))
+
+    assert key in chart.the("Deployment", made)["spec"]["template"]["spec"]["containers"][0]["env"]
+
+
+def test_an_at_sign_that_names_nobody_is_taken():
+    audience = "someone@example.internal"
+
+    chart.objects(chart.merged(chart.LEAST, config(auth={"issuers": [{"audiences": [audience]}]})))

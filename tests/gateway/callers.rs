@@ -14,7 +14,7 @@ use sandbox::{Algorithm, OldKeys, Options, RegionCheck, Sandbox, TokenSpec, know
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::harness::{Answer, Gateway, Stage, configuration, eventually, wait};
+use crate::harness::{Answer, Gateway, Stage, configuration, eventually, started, wait};
 
 const JWKS: &str = "jwks_url = \"ISSUER/jwks\"\n";
 
@@ -142,6 +142,60 @@ fn a_revocation_takes_effect_on_a_token_that_was_let_in_before() {
 }
 
 #[test]
+fn a_list_of_revocations_that_is_written_in_place_lets_nobody_in_meanwhile() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("revoked.txt");
+    fs::write(&path, "sub:sandbox:alice\n").unwrap();
+    let stage = Stage::with(&format!("GATEWAY_AUTH__REVOKED_FILE='{}'", path.display()));
+    let alice = stage.token();
+
+    // As a shell does it: the file is empty until the command that fills it has something to say.
+    let writing = fs::File::create(&path).unwrap();
+    let began = started();
+    let mut answers = Vec::new();
+    while began.elapsed() < Duration::from_millis(2500) {
+        answers.push(get_as(&stage, &alice).status);
+        wait(Duration::from_millis(20));
+    }
+    drop(writing);
+    fs::write(&path, "sub:sandbox:alice\n").unwrap();
+
+    assert!(answers.len() > 10 && answers.iter().all(|status| *status == 401), "{answers:?}");
+}
+
+#[test]
+fn sighup_takes_the_list_of_revocations_as_it_is_and_says_and_counts_it() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("revoked.txt");
+    fs::write(&path, "sub:sandbox:alice\n").unwrap();
+    let stage = Stage::with(&format!("GATEWAY_AUTH__REVOKED_FILE='{}'", path.display()));
+    let alice = stage.token();
+    let is_counted = |times: u32| {
+        let metrics = stage.gateway.ask(stage.gateway.admin, "GET", "/metrics", &[]).text();
+        metrics.contains(&format!("gateway_reloads_total{{result=\"ok\",what=\"revocations\"}} {times}\n"))
+    };
+    assert!(is_counted(0));
+
+    fs::write(&path, "# nobody any more\n").unwrap();
+    let began = started();
+    stage.gateway.signal("HUP");
+    eventually("alice is let in", || get_as(&stage, &alice).status == 200);
+    let took = began.elapsed();
+    eventually("it is counted", || is_counted(1));
+    fs::write(&path, "this is no entry\n").unwrap();
+    stage.gateway.signal("HUP");
+    let log = || stage.gateway.log.lock().unwrap().clone();
+    eventually("the mistake is told", || log().contains("not reloaded; what was in force stays so"));
+
+    // Without the signal the file would have to be at rest for five seconds.
+    assert!(took < Duration::from_secs(4), "{took:?}");
+    let log = log();
+    let is_told = |line: &str| line.contains("revocations") && line.contains("reloaded");
+    assert!(log.lines().any(is_told), "{log}");
+    assert_eq!(get_as(&stage, &alice).status, 200);
+}
+
+#[test]
 fn a_list_of_revocations_that_is_not_there_is_a_failure_to_start() {
     let sandbox = Sandbox::start(Options::default()).unwrap();
 
@@ -178,6 +232,9 @@ fn a_flood_of_bad_tokens_is_turned_away_unverified_and_known_callers_are_not_aff
     turned_away.assert_problem(429, "caller_rate_limited");
     assert_eq!(turned_away.header("retry-after"), Some("1"));
     assert_eq!((known_after.status, new_after.status, elsewhere.status), (200, 429, 200));
+    let bare = stage.gateway.get(&stage.seed_path(), &[("X-Forwarded-For", "192.0.2.1")]);
+    bare.assert_problem(401, "unauthenticated");
+    assert_eq!(bare.header("www-authenticate"), Some("Bearer realm=\"redis-backup-gateway\""));
     let metrics = stage.gateway.ask(stage.gateway.admin, "GET", "/metrics", &[]).text();
     assert!(metrics.contains("gateway_auth_failures_total{reason=\"signature\"} 5"), "{metrics}");
     assert!(!metrics.contains("gateway_rate_limit_rejections_total{scope=\"failed_auth\"} 0"), "{metrics}");

@@ -3,6 +3,7 @@
 use std::{
     sync::atomic::{AtomicBool, Ordering},
     thread,
+    time::Duration,
 };
 
 use sandbox::{Effect, Fault, TokenSpec, known};
@@ -307,6 +308,44 @@ fn a_region_that_cannot_be_asked_is_named_and_the_others_are_listed() {
     assert_eq!(column(&answer, "instances", "instance_id"), [known::SESSIONS, known::ORDERS]);
     assert_eq!(other.json()["unavailable_regions"], json!([]));
     assert_eq!((only.status, &only.json()["unavailable_regions"]), (200, &json!([known::SHANGHAI_FSI])));
+}
+
+#[test]
+fn a_region_that_cannot_be_asked_is_told_of_at_a_bounded_rate() {
+    let stage = Stage::new();
+    stage.control().inject(Fault::api(Effect::Status(500)).action("DescribeInstances").endpoint(known::SHANGHAI_FSI));
+    let began = started();
+
+    for _ in 0..90 {
+        assert_eq!(stage.get("/instances?region=ap-shanghai-fsi").status, 200);
+    }
+
+    assert_bounded(&stage, "a region is missing in a list of instances", began.elapsed());
+}
+
+#[test]
+fn a_policy_that_fails_is_told_of_at_a_bounded_rate_and_counted_each_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let policy = "permit (principal, action, resource) when { 9223372036854775807 + 1 == 0 };\n";
+    std::fs::write(dir.path().join("rules.cedar"), policy).unwrap();
+    let stage = Stage::with(&format!("GATEWAY_POLICY__DIR={}", dir.path().display()));
+    let began = started();
+
+    for _ in 0..90 {
+        assert_eq!(stage.get(&backups_path("")).status, 403);
+    }
+
+    assert_bounded(&stage, "a policy failed to evaluate", began.elapsed());
+    let metrics = stage.gateway.ask(stage.gateway.admin, "GET", "/metrics", &[]).text();
+    let counted = metrics.lines().find_map(|line| line.strip_prefix("gateway_policy_errors_total ")).unwrap();
+    assert!(counted.parse::<u32>().unwrap() >= 90, "{counted}");
+}
+
+/// Whether no more lines of this kind than five in each second that was begun are in the log, and at least one.
+fn assert_bounded(stage: &Stage, message: &str, took: Duration) {
+    let log = stage.gateway.log.lock().unwrap().clone();
+    let lines = log.lines().filter(|line| line.contains(message)).count() as u64;
+    assert!((1..=5 * (took.as_secs() + 1)).contains(&lines), "{lines} lines in {took:?}");
 }
 
 #[test]

@@ -26,14 +26,16 @@ once. Each is a sentence that says what is wrong and what to do.
 - config.shared.replicas is {{ . }}, but {{ $most }} replicas may run, those that a rollout adds included: while the store is away each would take a larger share of the quota than there is. Leave it out; the chart derives it.
 {{- end }}
 {{- end }}
-{{- if regexMatch "^[a-z]+://[^/]*@" $store }}
-- config.shared.url holds a user or a password, and a ConfigMap is no place for it. Write the URL without them, the user as config.shared.username, and the password into the Secret that shared.existingSecret names.
-{{- end }}
 {{- if and .Values.shared.existingSecret (not $store) }}
 - shared.existingSecret opens a store, but config.shared.url names none.
 {{- end }}
 
 {{- include "redis-backup-gateway.refusals.secrets" (dict "path" "config" "value" $config) }}
+{{- range $index, $variable := .Values.extraEnv }}
+{{- if and (hasPrefix "TENCENTCLOUD_" (upper $variable.name)) (hasKey $variable "value") }}
+- extraEnv[{{ $index }}] writes the value of {{ $variable.name }} into the Deployment, which is no place for a key: take it from a Secret by valueFrom.secretKeyRef, or name the Secret in credentials.existingSecret.
+{{- end }}
+{{- end }}
 {{- include "redis-backup-gateway.refusals.twice" (dict "path" "config" "written" $config "mounted" (include "redis-backup-gateway.mounted" . | fromJson)) }}
 
 {{- if and .Values.credentials.existingSecret .Values.serviceAccount.tkeRoleArn }}
@@ -95,6 +97,10 @@ once. Each is a sentence that says what is wrong and what to do.
 {{- else if kindIs "slice" .value -}}
 {{- range $index, $value := .value -}}
 {{- include "redis-backup-gateway.refusals.secrets" (dict "path" (printf "%s[%d]" $path $index) "value" $value) -}}
+{{- end -}}
+{{- else if kindIs "string" .value -}}
+{{- if regexMatch "(?is)^\\s*[a-z][a-z0-9+.-]*://.*@" .value }}
+- {{ $path }} holds a user or a password, and a ConfigMap is no place for it. Write the URL without them{{ if eq $path "config.shared.url" }}, the user as config.shared.username, and the password into the Secret that shared.existingSecret names{{ end }}; an @ in a path is %40.
 {{- end -}}
 {{- end -}}
 {{- end -}}

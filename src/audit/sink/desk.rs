@@ -27,7 +27,10 @@ use super::{
     batch::Batch,
     queue::{Job, Landed, Slot},
 };
-use crate::audit::record::{Record, Renderer};
+use crate::{
+    audit::record::{Record, Renderer},
+    domain::Throttle,
+};
 
 /// See the module. It belongs to the thread on which it is first used, under a tokio `LocalSet`.
 ///
@@ -39,6 +42,8 @@ pub struct Desk(Rc<Inner>);
 struct Inner {
     shared: Arc<Shared>,
     state: RefCell<State>,
+    /// What is said of records that nobody waits for and that find no room: a crowd that hangs up must not fill a disk.
+    lost: Throttle,
     /// There is something to hand over, or nothing ever again.
     call: Rc<Notify>,
 }
@@ -94,10 +99,14 @@ const TICK: Duration = Duration::from_millis(50);
 /// Bytes that may wait for the writer in one worker; what comes beyond is refused, for memory must stay bounded.
 const OPEN_BYTES: usize = 4 << 20;
 
+/// Lines in a second about records that found no room. What goes unsaid is counted in the next.
+const LINES_PER_SECOND: u32 = 5;
+
 impl Desk {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
         shared.desks.send_modify(|desks| *desks += 1);
-        Self(Rc::new(Inner { shared, state: RefCell::default(), call: Rc::default() }))
+        let lost = Throttle::new(LINES_PER_SECOND);
+        Self(Rc::new(Inner { shared, state: RefCell::default(), lost, call: Rc::default() }))
     }
 
     /// Hands the record of an answer of `status` to the sink, and waits until the kernel has it.
@@ -124,14 +133,16 @@ impl Desk {
     }
 
     /// Hands over the record of a request that nobody waits for any more. It may be called from anywhere, also while
-    /// the worker ends. Says whether there was room for it.
-    pub fn write_unattended(&self, record: &Record, status: u16) -> bool {
+    /// the worker ends. Where there is no room for it, the log says so.
+    pub fn write_unattended(&self, record: &Record, status: u16) {
         let state = &mut *self.0.state.borrow_mut();
         let has_room = self.0.add(state, record, status);
         if !state.has_task {
             self.0.submit_unattended(state);
         }
-        has_room
+        if !has_room && let Some(suppressed) = self.0.lost.admit(self.0.shared.clock.monotonic()) {
+            tracing::error!(suppressed, "the audit sink is too slow for the record of a request that was given up");
+        }
     }
 }
 

@@ -171,15 +171,37 @@ fn what_nobody_waits_for_is_written_too_even_where_the_worker_ends() {
     let audit = folder.start();
     let (idle, busy) = (audit.desk(), audit.desk());
 
-    assert!(idle.write_unattended(&record_of("alice", 1), 499));
+    idle.write_unattended(&record_of("alice", 1), 499);
     on_a_worker(async {
         assert_eq!(write(&busy, 2..3).await, [Ok(())]);
-        assert!(busy.write_unattended(&record_of("alice", 3), 499));
+        busy.write_unattended(&record_of("alice", 3), 499);
     });
     drop(busy);
     on_a_worker(audit.close());
 
     assert_eq!(outline(&folder.read("audit")), [(1, 499), (2, 200), (3, 499)]);
+}
+
+#[test]
+fn a_crowd_that_hangs_up_while_there_is_no_room_is_told_of_in_a_few_lines() {
+    let folder = Folder::new();
+    let audit = folder.start();
+    let log = File::create(folder.path("log")).unwrap();
+    let subscriber = tracing_subscriber::fmt().with_writer(Mutex::new(log)).finish();
+
+    on_a_worker(async {
+        let desk = audit.desk();
+        assert_eq!(write(&desk, 1..2).await, [Ok(())]);
+        let hang_up = || (2..20_000).for_each(|number| desk.write_unattended(&record_of("alice", number), 499));
+        tracing::subscriber::with_default(subscriber, hang_up);
+        drop(desk);
+        audit.close().await;
+    });
+
+    let log = String::from_utf8(folder.read("log")).unwrap();
+    let lost = 19_999 - outline(&folder.read("audit")).len();
+    assert!(lost > 100, "{lost}");
+    assert_eq!(log.matches("too slow for the record of a request that was given up").count(), 5, "{log}");
 }
 
 #[test]

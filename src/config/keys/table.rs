@@ -129,8 +129,10 @@ const FIRST: &[Key] = &[
         Kind::Path,
         Nothing,
         "What is accepted no more: lines `jti:<issuer name>:<jti>`, `sub:<issuer name>:<sub>`, `kid:<issuer name>:<kid>`, \
-         blank lines, and comments behind `#`. Read again when it changes; a change takes effect within a second, on \
-         tokens that were accepted before, too. A file with a mistake keeps the list before it in force.",
+         blank lines, and comments behind `#`. Read again when it changes, and on SIGHUP. What is added takes effect \
+         within a second, on tokens that were accepted before, too; what is taken out, when the file has stayed the same \
+         for five seconds, or on SIGHUP. Write the new list beside it and rename it: a list that is half written when the \
+         gateway starts is the list. A file with a mistake keeps the list before it in force.",
     ),
     key("auth.issuers", Kind::Tables("[[auth.issuers]]"), Required, "Whose tokens are accepted. In the file only."),
     key(

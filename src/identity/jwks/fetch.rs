@@ -12,7 +12,7 @@ use actix_web::http::{
     header::{self, HeaderValue},
 };
 use secrecy::{SecretSlice, zeroize::Zeroizing};
-use tokio::time::timeout;
+use tokio::{task::spawn_blocking, time::timeout};
 
 use crate::{
     identity::{
@@ -33,6 +33,10 @@ const MAX_DISCOVERY_BYTES: usize = 64 * 1024;
 const MAX_BEARER_BYTES: usize = 16 * 1024;
 
 /// Where an issuer's keys come from, and what it takes to get them.
+///
+/// Files are read on threads that may block: a disk that does not answer must not stop the main thread, which grants the
+/// tokens of the quota and hears signals. No time limit ends such a read, so that a dead disk holds one thread an issuer
+/// and not one for each attempt.
 #[derive(Clone, Debug)]
 pub(super) struct Origin {
     pub(super) source: KeySource,
@@ -44,7 +48,7 @@ pub(super) struct Origin {
 
 /// Why an attempt brought no keys. Its words never hold the URL or anything that the other side said.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum FetchError {
+pub(in crate::identity) enum FetchError {
     #[error("no answer within {} seconds", TIMEOUT.as_secs())]
     TimedOut,
     #[error("no connection, or no HTTP answer on it")]
@@ -71,6 +75,16 @@ pub(super) enum FetchError {
     KeySetUrl,
     #[error(transparent)]
     KeySet(#[from] KeySetError),
+    #[error("whoever read the files panicked")]
+    Reader,
+}
+
+/// What it takes to ask an issuer for its keys, from files.
+struct Papers {
+    /// The authorities that are trusted for it, where the built-in ones will not do.
+    roots: Option<TlsRoots>,
+    /// The value of `Authorization`, where it wants one.
+    bearer: Option<HeaderValue>,
 }
 
 impl Origin {
@@ -88,56 +102,102 @@ impl Origin {
         self.source.is_file()
     }
 
-    /// Reads the keys within [`TIMEOUT`]. `client` trusts the built-in authorities alone.
+    /// Reads the keys, from a URL within [`TIMEOUT`]. `client` trusts the built-in authorities alone.
     pub(super) async fn fetch(&self, client: &awc::Client) -> Result<KeySet, FetchError> {
+        let papers = || {
+            let origin = self.clone();
+            beside(move || origin.papers())
+        };
         match &self.source {
-            KeySource::File(path) => Ok(KeySet::parse(&read_file(path, MAX_KEY_SET_BYTES).map_err(FetchError::File)?)?),
-            KeySource::Secret(path) => Ok(KeySet::of_secret(read_secret(path).map_err(FetchError::File)?)?),
-            KeySource::Url(url) => timeout(TIMEOUT, self.fetch_from(url, client)).await.unwrap_or(TIMED_OUT),
-            KeySource::Discovery(url) => timeout(TIMEOUT, self.discover(url, client)).await.unwrap_or(TIMED_OUT),
+            KeySource::File(path) => {
+                let path = path.clone();
+                beside(move || key_set_in(&path)).await
+            }
+            KeySource::Secret(path) => {
+                let path = path.clone();
+                beside(move || secret_in(&path)).await
+            }
+            KeySource::Url(url) => {
+                let papers = papers().await?;
+                timeout(TIMEOUT, papers.fetch_from(url, client)).await.unwrap_or(TIMED_OUT)
+            }
+            KeySource::Discovery(url) => {
+                let papers = papers().await?;
+                timeout(TIMEOUT, papers.discover(url, &self.issuer, client)).await.unwrap_or(TIMED_OUT)
+            }
         }
     }
 
+    /// Reads the keys where they lie on this machine's disk. Blocks.
+    pub(super) fn read(&self) -> Option<Result<KeySet, FetchError>> {
+        match &self.source {
+            KeySource::File(path) => Some(key_set_in(path)),
+            KeySource::Secret(path) => Some(secret_in(path)),
+            KeySource::Url(_) | KeySource::Discovery(_) => None,
+        }
+    }
+
+    /// What the files say that it takes to ask elsewhere. Read each time: a cluster's authorities are renewed while we run,
+    /// and its tokens live for an hour. Blocks.
+    fn papers(&self) -> Result<Papers, FetchError> {
+        let roots = self.ca_file.as_deref().map(|ca_file| TlsRoots::load(Some(ca_file))).transpose()?;
+        let bearer = self.bearer_token_file.as_deref().map(bearer_in).transpose()?;
+        Ok(Papers { roots, bearer })
+    }
+}
+
+impl Papers {
     async fn fetch_from(&self, url: &KeySetUrl, client: &awc::Client) -> Result<KeySet, FetchError> {
-        let client = self.client(client)?;
-        let document = get(url, self.bearer()?.as_ref(), &client, MAX_KEY_SET_BYTES).await?;
+        let document = get(url, self.bearer.as_ref(), &self.client(client), MAX_KEY_SET_BYTES).await?;
         Ok(KeySet::parse(&document)?)
     }
 
     /// The issuer's own token goes to the host that it is meant for, and to no other that a document names.
-    async fn discover(&self, url: &KeySetUrl, client: &awc::Client) -> Result<KeySet, FetchError> {
-        let client = self.client(client)?;
-        let bearer = self.bearer()?;
-        let document = get(url, bearer.as_ref(), &client, MAX_DISCOVERY_BYTES).await?;
-        let keys = key_set_url(&document, &self.issuer)?;
-        let bearer = bearer.filter(|_| keys.has_same_origin(url));
-        Ok(KeySet::parse(&get(&keys, bearer.as_ref(), &client, MAX_KEY_SET_BYTES).await?)?)
+    async fn discover(&self, url: &KeySetUrl, issuer: &str, client: &awc::Client) -> Result<KeySet, FetchError> {
+        let client = self.client(client);
+        let document = get(url, self.bearer.as_ref(), &client, MAX_DISCOVERY_BYTES).await?;
+        let keys = key_set_url(&document, issuer)?;
+        let bearer = self.bearer.as_ref().filter(|_| keys.has_same_origin(url));
+        Ok(KeySet::parse(&get(&keys, bearer, &client, MAX_KEY_SET_BYTES).await?)?)
     }
 
-    /// The authorities are read each time: those of a cluster are renewed while we run.
-    fn client(&self, shared: &awc::Client) -> Result<awc::Client, FetchError> {
-        match &self.ca_file {
-            None => Ok(shared.clone()),
-            Some(ca_file) => Ok(outbound::client(&TlsRoots::load(Some(ca_file))?, TIMEOUT, TIMEOUT)),
+    fn client(&self, shared: &awc::Client) -> awc::Client {
+        match &self.roots {
+            None => shared.clone(),
+            Some(roots) => outbound::client(roots, TIMEOUT, TIMEOUT),
         }
-    }
-
-    /// The value of `Authorization`, read each time: such tokens live for an hour.
-    fn bearer(&self) -> Result<Option<HeaderValue>, FetchError> {
-        let Some(path) = &self.bearer_token_file else { return Ok(None) };
-        let content = read_file(path, MAX_BEARER_BYTES).map_err(FetchError::BearerFile)?;
-        let token = content.trim_ascii();
-        if token.is_empty() || token.len() > MAX_BEARER_BYTES || !token.iter().all(u8::is_ascii_graphic) {
-            return Err(FetchError::Bearer);
-        }
-        let value = Zeroizing::new([b"Bearer ", token].concat());
-        let mut value = HeaderValue::from_bytes(&value).map_err(|_| FetchError::Bearer)?;
-        value.set_sensitive(true);
-        Ok(Some(value))
     }
 }
 
 const TIMED_OUT: Result<KeySet, FetchError> = Err(FetchError::TimedOut);
+
+/// Reads files on a thread that may block.
+async fn beside<T: Send + 'static>(
+    read: impl FnOnce() -> Result<T, FetchError> + Send + 'static,
+) -> Result<T, FetchError> {
+    spawn_blocking(read).await.unwrap_or(Err(FetchError::Reader))
+}
+
+fn key_set_in(path: &Path) -> Result<KeySet, FetchError> {
+    Ok(KeySet::parse(&read_file(path, MAX_KEY_SET_BYTES).map_err(FetchError::File)?)?)
+}
+
+fn secret_in(path: &Path) -> Result<KeySet, FetchError> {
+    Ok(KeySet::of_secret(read_secret(path).map_err(FetchError::File)?)?)
+}
+
+/// The value of `Authorization`.
+fn bearer_in(path: &Path) -> Result<HeaderValue, FetchError> {
+    let content = read_file(path, MAX_BEARER_BYTES).map_err(FetchError::BearerFile)?;
+    let token = content.trim_ascii();
+    if token.is_empty() || token.len() > MAX_BEARER_BYTES || !token.iter().all(u8::is_ascii_graphic) {
+        return Err(FetchError::Bearer);
+    }
+    let value = Zeroizing::new([b"Bearer ", token].concat());
+    let mut value = HeaderValue::from_bytes(&value).map_err(|_| FetchError::Bearer)?;
+    value.set_sensitive(true);
+    Ok(value)
+}
 
 async fn get(
     url: &KeySetUrl,
@@ -183,8 +243,7 @@ pub(in crate::identity) fn read_secret(path: &Path) -> Result<SecretSlice<u8>, i
     Ok(SecretSlice::from(secret.to_vec()))
 }
 
-/// Reads one byte more than the limit: enough for who judges the length to see that there are too many. Everything that
-/// is read here is small and on a local disk or in memory, so it is read in place.
+/// Reads one byte more than the limit: enough for who judges the length to see that there are too many. Blocks.
 fn read_file(path: &Path, limit_bytes: usize) -> Result<Zeroizing<Vec<u8>>, io::ErrorKind> {
     // The whole room is taken at once: a vector that grows leaves copies of a secret behind.
     let mut content = Zeroizing::new(Vec::with_capacity(limit_bytes + 1));

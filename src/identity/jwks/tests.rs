@@ -574,3 +574,95 @@ fn revocations_are_read_again_while_the_refresher_runs() {
         assert_eq!(gateway.authenticate(&P256).await, Err(Denial::Refused(Reason::Revoked)));
     });
 }
+
+#[test]
+fn a_file_that_cannot_be_read_yet_stops_nobody_on_the_thread_that_waits_for_it() {
+    for keys in [KeySource::File, KeySource::Secret] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys");
+        let is_made = std::process::Command::new("mkfifo").arg(&path).status().unwrap().success();
+        assert!(is_made);
+        // Opening a pipe lasts until somebody opens its other end. That comes in any case, so that no failure hangs.
+        let (go_on, is_running) = std::sync::mpsc::channel();
+        let other_end = std::thread::spawn(move || {
+            let was_running = is_running.recv_timeout(Duration::from_secs(5)).is_ok();
+            fs::write(&path, b"too short").unwrap();
+            was_running
+        });
+
+        let outcome = System::new().block_on(async {
+            let client = outbound::client(&TlsRoots::load(None).unwrap(), fetch::TIMEOUT, fetch::TIMEOUT);
+            let origin = origin(keys(folder.path().join("keys")));
+            let beside = async { go_on.send(()).unwrap() };
+            futures_util::join!(origin.fetch(&client), beside).0
+        });
+
+        assert!(outcome.is_err());
+        assert!(other_end.join().unwrap(), "nothing else ran while the file was read");
+    }
+}
+
+#[test]
+fn the_files_of_an_issuer_at_a_url_stop_nobody_either() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("token");
+    assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+    let (go_on, is_running) = std::sync::mpsc::channel();
+    let pipe = path.clone();
+    let other_end = std::thread::spawn(move || {
+        let was_running = is_running.recv_timeout(Duration::from_secs(5)).is_ok();
+        fs::write(&pipe, b"a-token").unwrap();
+        was_running
+    });
+
+    let (request, keys) = System::new().block_on(async {
+        let server = Server::start(Said::key_set(&set_of(&[&P256]))).await;
+        let client = outbound::client(&TlsRoots::load(None).unwrap(), fetch::TIMEOUT, fetch::TIMEOUT);
+        let issuer =
+            IssuerSettings { keys: server.source(), bearer_token_file: Some(path.clone()), ..testing::issuer() };
+        let origin = Origin::of(&issuer);
+        let beside = async { go_on.send(()).unwrap() };
+        let keys = futures_util::join!(origin.fetch(&client), beside).0;
+        (server.last_request(), keys.map(|keys| keys.key_count()))
+    });
+
+    assert!(other_end.join().unwrap(), "nothing else ran while the file was read");
+    assert!(matches!(keys, Ok(1)));
+    assert!(request.contains("authorization: Bearer a-token"), "{request}");
+}
+
+#[test]
+fn whoever_asks_for_a_file_of_keys_has_it_at_once_and_a_mistake_takes_nothing_away() {
+    System::new().block_on(async {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("jwks.json");
+        fs::write(&path, set_of(&[&P256])).unwrap();
+        let next = SigningKey::p256("ec-next");
+        let gateway = Gateway::start(vec![KeySource::File(path.clone())]);
+        gateway.fetched(1).await;
+
+        // The manual clock stands still, so that the file is not read again by itself.
+        fs::write(&path, set_of(&[&next])).unwrap();
+        let good = gateway.identity.reload_key_files();
+        let after_good = gateway.authenticate(&next).await;
+        fs::write(&path, "{").unwrap();
+        let bad = gateway.identity.reload_key_files();
+        let after_bad = gateway.authenticate(&next).await;
+
+        assert!(matches!(good, Some(Ok(()))));
+        let Some(Err(errors)) = bad else { panic!("{bad:?}") };
+        let told: Vec<_> = errors.iter().map(ToString::to_string).collect();
+        assert_eq!(told, ["the keys of issuer issuer-0: the answer is not a key set"]);
+        assert!(after_good.is_ok() && after_bad.is_ok());
+    });
+}
+
+#[test]
+fn where_no_issuer_has_a_file_there_is_nothing_to_read_again() {
+    System::new().block_on(async {
+        let server = Server::start(Said::key_set(&set_of(&[&P256]))).await;
+        let gateway = Gateway::start(vec![server.source()]);
+
+        assert!(gateway.identity.reload_key_files().is_none() && gateway.identity.reload_revocations().is_none());
+    });
+}

@@ -100,6 +100,23 @@ fn a_key_that_was_left_out_is_still_known_by_its_name() {
 }
 
 #[test]
+fn keys_of_one_name_are_told_apart_by_their_type_and_not_by_their_order() {
+    let shared = json!({"kid": "2026"});
+    let [rsa, p256, ed25519] = [&*RSA, &*P256, &*ED25519].map(|key| key.jwk_with(shared.clone()));
+    for set in [[rsa.clone(), p256.clone(), ed25519.clone()], [ed25519, p256.clone(), rsa]] {
+        let keys = parse(&set).unwrap();
+        let found = |algorithm| keys.find(Some("2026"), algorithm).map(|key| key.kind);
+
+        assert_eq!(found(Algorithm::Rs256), Ok(Kind::Rsa));
+        assert_eq!(found(Algorithm::Es256), Ok(Kind::P256));
+        assert_eq!(found(Algorithm::EdDsa), Ok(Kind::Ed25519));
+        assert_eq!(found(Algorithm::Es384), Err(Reason::KeyUnsuitable));
+    }
+    let two_of_a_kind = parse(&[p256.clone(), p256]).unwrap();
+    assert_eq!(two_of_a_kind.find(Some("2026"), Algorithm::Es256).err(), Some(Reason::KeyAmbiguous));
+}
+
+#[test]
 fn two_readings_of_the_same_bytes_are_the_same_set() {
     let (one, other) = (parse(&testing::jwks()).unwrap(), parse(&testing::jwks()).unwrap());
 

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use super::{Credentials, CredentialsError, Member, MetadataProblem, secret};
 use crate::{
-    domain::clock::from_unix_seconds,
+    domain::clock::checked_from_unix_seconds,
     outbound,
     tencent::{endpoint::Endpoint, error::CallError, request::not_sent},
 };
@@ -90,15 +90,18 @@ fn key(answer: &[u8]) -> Option<Credentials> {
     key.code.filter(|code| code == "Success")?;
     let origin = |member: Member| member.in_file().to_owned();
     let credentials = Credentials::new(&key.tmp_secret_id?, &key.tmp_secret_key?, Some(&key.token?), origin).ok()?;
-    Some(credentials.until(from_unix_seconds(key.expired_time?)))
+    Some(credentials.until(checked_from_unix_seconds(key.expired_time?)?))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::outbound::{
-        TlsRoots,
-        test_peer::{Peer, Reply, ok, on_worker},
+    use crate::{
+        domain::clock::from_unix_seconds,
+        outbound::{
+            TlsRoots,
+            test_peer::{Peer, Reply, ok, on_worker},
+        },
     };
 
     const KEY: &str = r#"{"Code": "Success", "TmpSecretId": "AKIDtmp", "TmpSecretKey": "k", "Token": "t",
@@ -156,6 +159,8 @@ mod tests {
             KEY.replace("\"k\"", "\"\""),
             KEY.replace("\"k\"", "5"),
             KEY.replace("1551952863", "null"),
+            KEY.replace("1551952863", "18446744073709551615"),
+            KEY.replace("1551952863", "9223372036854775807"),
             "<html>".to_owned(),
             " ".repeat(LIMIT_BYTES + 1),
         ] {

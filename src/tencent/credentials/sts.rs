@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use super::{Credentials, CredentialsError, Member, RoleArn, secret};
 use crate::{
-    domain::{Clock, Region, clock::from_unix_seconds},
+    domain::{Clock, Region, clock::checked_from_unix_seconds},
     tencent::{
         endpoint::Endpoint,
         error::{CallError, Defect},
@@ -152,7 +152,7 @@ fn encode(ask: &Ask<'_>) -> Vec<u8> {
 fn credentials(Assumed { credentials: key, expired_time }: Assumed) -> Option<Credentials> {
     let origin = |member: Member| member.in_file().to_owned();
     let credentials = Credentials::new(&key.tmp_secret_id?, &key.tmp_secret_key?, Some(&key.token?), origin).ok()?;
-    Some(credentials.until(from_unix_seconds(expired_time)))
+    Some(credentials.until(checked_from_unix_seconds(expired_time)?))
 }
 
 #[cfg(test)]
@@ -160,9 +160,12 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::outbound::{
-        self, TlsRoots,
-        test_peer::{Peer, Reply, ok, on_worker},
+    use crate::{
+        domain::clock::from_unix_seconds,
+        outbound::{
+            self, TlsRoots,
+            test_peer::{Peer, Reply, ok, on_worker},
+        },
     };
 
     fn role() -> RoleArn {
@@ -226,6 +229,7 @@ mod tests {
             json!({"Credentials": {"Token": "t", "TmpSecretId": "x", "TmpSecretKey": ""}, "ExpiredTime": 1}),
             json!({"Credentials": {"Token": "t", "TmpSecretId": "x", "TmpSecretKey": "k"}}),
             json!({"Credentials": null, "ExpiredTime": 1}),
+            json!({"Credentials": {"Token": "t", "TmpSecretId": "x", "TmpSecretKey": "k"}, "ExpiredTime": u64::MAX}),
         ] {
             let (outcome, _) = assumed(&response);
 
