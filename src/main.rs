@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use mimalloc::MiMalloc;
 
-/// The allocator of glibc took a ninth of a hit's instructions: what 32 requests under way hold at once is more than it
+/// The allocator of glibc took an eighth of a hit's instructions: what 32 requests under way hold at once is more than it
 /// keeps at hand for a thread (`docs/adr/0012-allocator.md`).
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
