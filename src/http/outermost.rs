@@ -46,7 +46,8 @@ pub async fn outermost<B: MessageBody>(
     let edge = request.app_data::<Rc<Edge>>().cloned();
     let underway = edge.as_ref().map(|edge| edge.health.underway());
     let began = edge.as_ref().map(|edge| edge.worker.broker().clock().monotonic());
-    let (route, method) = (Route::of(request.path()), Method::of(request.method().as_str()));
+    // The path as the router will see it: percent-decoded.
+    let (route, method) = (Route::of(request.match_info().as_str()), Method::of(request.method().as_str()));
     let tracer = edge.as_ref().map(|edge| &edge.tracer);
     let trace = tracer.map(|tracer| spans::begin(tracer, method, route, request.headers())).unwrap_or_default();
     let context = Context::of(request.headers(), trace);

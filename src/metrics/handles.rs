@@ -74,9 +74,9 @@ impl Route {
         let (first, rest) = (segments.next(), (segments.next(), segments.next(), segments.next(), segments.next()));
         match (first, rest, segments.next()) {
             (Some(b"instances"), (None, ..), _) => Self::Instances,
-            (Some(b"instances"), (Some(_), Some(b"backups"), None, _), _) => Self::Backups,
-            (Some(b"instances"), (Some(_), Some(b"backups"), Some(_), Some(b"urls")), None) => Self::Urls,
-            (Some(b"instances"), (Some(_), Some(b"backups"), Some(_), Some(b"files")), Some(_))
+            (Some(b"instances"), (Some([_, ..]), Some(b"backups"), None, _), _) => Self::Backups,
+            (Some(b"instances"), (Some([_, ..]), Some(b"backups"), Some([_, ..]), Some(b"urls")), None) => Self::Urls,
+            (Some(b"instances"), (Some([_, ..]), Some(b"backups"), Some([_, ..]), Some(b"files")), Some([_, ..]))
                 if segments.next().is_none() =>
             {
                 Self::File
@@ -84,7 +84,7 @@ impl Route {
             (Some(b""), (None, ..), _) => Self::Root,
             (Some(b"healthz"), (None, ..), _) => Self::Healthz,
             (Some(b"openapi.json"), (None, ..), _) => Self::OpenApi,
-            (Some(b"docs"), ..) => Self::Docs,
+            (Some(b"docs"), (None | Some(b"reader.js" | b"reader.css"), None, ..), _) => Self::Docs,
             _ => Self::Unmatched,
         }
     }
@@ -207,7 +207,10 @@ mod tests {
             ("/metrics", Route::Unmatched),
             ("/", Route::Root),
             ("/docs", Route::Docs),
-            ("/docs/x.js", Route::Docs),
+            ("/docs/reader.js", Route::Docs),
+            ("/docs/x.js", Route::Unmatched),
+            ("/instances//backups", Route::Unmatched),
+            ("/instances/i/backups//urls", Route::Unmatched),
             ("/openapi.json", Route::OpenApi),
             ("", Route::Unmatched),
             ("*", Route::Unmatched),

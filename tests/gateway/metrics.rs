@@ -199,3 +199,14 @@ fn the_admin_listener_tells_what_happened_and_the_public_one_does_not() {
     assert!(!text.contains("crs-") && !text.contains("alice"), "a label carries an id");
     public.assert_problem(404, "not_found");
 }
+
+#[test]
+fn a_path_that_is_percent_encoded_is_counted_as_the_route_that_answers_it() {
+    let stage = Stage::new();
+
+    assert_eq!(stage.get(&stage.seed_path().replace("/urls", "/url%73")).status, 200);
+
+    let of_route = "route=\"/instances/{instance_id}/backups/{backup_id}/urls\"";
+    let counted = format!("gateway_http_requests_total{{method=\"GET\",{of_route},status=\"200\"}} 1\n");
+    assert!(scrape(&stage).contains(&counted), "{}", scrape(&stage));
+}

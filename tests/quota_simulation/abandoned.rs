@@ -115,7 +115,7 @@ impl Scene {
 }
 
 #[test]
-fn what_an_abandoned_replica_was_granted_is_anothers_after_its_next_sign_of_life() {
+fn what_an_abandoned_replica_was_granted_goes_to_others_after_its_next_sign_of_life() {
     for tokens in [20, 1] {
         let mut scene = Scene::with(tokens);
         let granted = scene.ask("abandoned", 20);
