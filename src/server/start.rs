@@ -68,6 +68,8 @@ fn assemble(setup: Setup, parts: Parts, clock: Clock) -> io::Result<Gateway> {
     let metrics = Metrics::new(option_env!("GATEWAY_REVISION").unwrap_or("unknown"), &words);
     let panics = metrics.panics.clone();
     telemetry::count_panics(move || panics.inc());
+    let lost_lines = metrics.lost_log_lines.clone();
+    telemetry::count_lost_lines(move |lines| lost_lines.inc_by(lines));
     let rooms = Rooms {
         policies,
         audit: audit.clone(),
