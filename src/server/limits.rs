@@ -9,8 +9,9 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 /// strangers can make a worker hold: some 45 MB, and with TLS twice that.
 const MAX_CONNECTIONS: usize = 4096;
 
-/// Connections of the listener for health checks, which nobody but machines of the operator uses.
-pub(super) const MAX_ADMIN_CONNECTIONS: usize = 64;
+/// Connections of the listener for health checks, which nobody but machines of the operator uses. None is kept, so these
+/// are probes and scrapes that are under way, and whoever connects and says nothing, for a moment.
+pub(super) const MAX_ADMIN_CONNECTIONS: usize = 256;
 
 /// Files that are not connections of callers: listeners, event queues, the log, the audit, files that are read anew,
 /// connections to the cloud and to issuers, and those of the listener for health checks.
@@ -21,7 +22,7 @@ const OTHER_FILES: u64 = 512;
 pub(super) struct Connections {
     /// How many a worker holds at once.
     pub(super) most: usize,
-    /// How long an idle one is kept.
+    /// How long an idle one is kept; zero is not at all.
     pub(super) keep_alive: Duration,
     /// How long a client may take over the head of a request.
     pub(super) request_head: Duration,
@@ -40,6 +41,18 @@ impl Connections {
             // A head comes in one segment or a few. Whoever takes longer holds a place on purpose.
             request_head: Duration::from_secs(5),
             disconnect: Duration::from_secs(2),
+        }
+    }
+
+    /// The same for machines that ask one thing now and then. A connection that is held open without asking must not
+    /// take the place of a probe, for who is not answered is restarted: none is kept after its answer, and a head has
+    /// less time.
+    pub(super) fn of_machines(most: usize) -> Self {
+        Self {
+            most,
+            keep_alive: Duration::ZERO,
+            request_head: Duration::from_secs(2),
+            disconnect: Duration::from_secs(1),
         }
     }
 }

@@ -62,7 +62,7 @@ pub(super) fn bind(address: SocketAddr) -> Result<TcpListener, ListenError> {
 pub(super) struct Service {
     pub(super) workers: usize,
     pub(super) connections: Connections,
-    /// How long requests in flight may take once it is stopped.
+    /// How long requests in flight may take once it is stopped, in whole seconds.
     pub(super) grace: Duration,
 }
 
@@ -109,7 +109,7 @@ pub(super) fn public_over_tls(
         .workers(workers)
         .max_concurrent_connections(connections.most)
         .disable_signals()
-        .shutdown_timeout(whole_seconds(grace))
+        .shutdown_timeout(grace.as_secs())
         .listen("public", listener, move || {
             let (stopping, health) = (stopping.clone(), Arc::clone(&health));
             let (arriving, connected) = (Arc::clone(&health), health);
@@ -157,7 +157,7 @@ pub(super) fn public_over_tls(
 ///
 /// When the system does not let the listener be used.
 pub(super) fn admin(listener: TcpListener, health: Arc<Health>) -> io::Result<Server> {
-    let connections = Connections::at_most(MAX_ADMIN_CONNECTIONS);
+    let connections = Connections::of_machines(MAX_ADMIN_CONNECTIONS);
     let service = Service { workers: 1, connections, grace: Duration::from_secs(1) };
     let health = web::Data::from(health);
     serve(
@@ -189,13 +189,8 @@ fn serve(
         .client_disconnect_timeout(connections.disconnect)
         .on_connect(move |_, data| arrives(data))
         .disable_signals()
-        .shutdown_timeout(whole_seconds(grace));
+        .shutdown_timeout(grace.as_secs());
     Ok(server.listen(listener)?.run())
-}
-
-/// The web server counts its grace in whole seconds; a part of one is rounded up.
-fn whole_seconds(duration: Duration) -> u64 {
-    duration.as_secs() + u64::from(duration.subsec_nanos() > 0 || duration.is_zero())
 }
 
 #[cfg(test)]

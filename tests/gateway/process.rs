@@ -98,6 +98,57 @@ fn a_drain_that_cuts_a_request_says_so() {
 }
 
 #[test]
+fn a_request_that_does_not_end_holds_the_end_up_no_longer_than_the_grace() {
+    const GRACE: Duration = Duration::from_secs(2);
+    let mut stage = Stage::with("GATEWAY_SERVER__SHUTDOWN_GRACE=2s\nGATEWAY_TENCENT__TIMEOUT=9s");
+    stage.control().inject(Fault::api(Effect::Hang));
+    let (path, token) = (stage.seed_path(), stage.token());
+    let mut socket = TcpStream::connect(stage.gateway.public).unwrap();
+    // Who has connected and says nothing is waited for first.
+    let _silent = TcpStream::connect(stage.gateway.public).unwrap();
+    write!(socket, "GET {path} HTTP/1.1\r\nHost: gateway\r\nAuthorization: Bearer {token}\r\n\r\n").unwrap();
+    let control = stage.control();
+    eventually("the call is under way", || control.counters().calls_of("DescribeBackupUrl") == 1);
+
+    let began = crate::harness::started();
+    stage.gateway.signal("TERM");
+    let code = stage.gateway.wait().code();
+    let took = began.elapsed();
+
+    assert_eq!(code, Some(0));
+    assert!(took < GRACE, "{took:?}");
+    stage.gateway.records_of(1);
+}
+
+#[test]
+fn connections_that_are_held_open_without_asking_keep_no_probe_from_its_answer() {
+    let stage = Stage::new();
+    let admin = stage.gateway.admin;
+    let asked = |count| {
+        (0..count).map(|_| {
+            let mut stream = TcpStream::connect(admin).unwrap();
+            stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: gateway\r\n\r\n").unwrap();
+            stream
+        })
+    };
+    let mut held: Vec<_> = asked(150).collect();
+    held.extend((0..150).map(|_| TcpStream::connect(admin).unwrap()));
+    held.extend((0..150).map(|_| {
+        let mut stream = TcpStream::connect(admin).unwrap();
+        stream.write_all(b"GET /healthz HTTP/1.1\r\n").unwrap();
+        stream
+    }));
+    let began = crate::harness::started();
+
+    let health = stage.gateway.ask(admin, "GET", "/healthz", &[]).status;
+    let took = began.elapsed();
+
+    assert_eq!(health, 200);
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    drop(held);
+}
+
+#[test]
 fn while_draining_it_is_not_ready_but_still_accepts() {
     let mut stage = Stage::with("GATEWAY_SERVER__DRAIN_DELAY=2s");
 
