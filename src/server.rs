@@ -2,6 +2,7 @@
 //!
 //! It introduces what the configuration describes to each other and then only waits; no rule of a request lives here.
 
+mod connection;
 mod door;
 mod duties;
 mod failures;
