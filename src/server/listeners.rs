@@ -178,7 +178,8 @@ fn serve(
                         return Ok((Connection::plain(stream, conversation), peer));
                     };
                     // What ended here has been counted and logged; the web server does not care.
-                    let admitted = gate.admit(stream).await;
+                    // Boxed, for a handshake takes kilobytes that the connection would keep, a plain one too.
+                    let admitted = Box::pin(gate.admit(stream)).await;
                     drop(shaking_hands);
                     admitted.map(|(admitted, peer)| (Connection::over_tls(admitted, conversation), peer)).ok_or(())
                 }
