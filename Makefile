@@ -51,6 +51,10 @@ chart-check: ## the chart over its matrix of values: Helm, Kubernetes' schemas, 
 release-check: ## whether what `make binary` builds may be shipped: size, symbols, crates, licences, the same bytes twice
 	@scripts/release-check
 
+.PHONY: bench
+bench: ## how fast it is beside a bare web server, in one run (ROWS='hits tokens' for some of it)
+	@scripts/bench $(ROWS)
+
 .PHONY: fmt
 fmt: ## format Rust, TOML and scripts in place
 	@scripts/fmt

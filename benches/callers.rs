@@ -72,7 +72,9 @@ fn callers(criterion: &mut Criterion) {
     let admitted = futures_util::FutureExt::now_or_never(identity.authenticate(&known));
     assert!(admitted.is_some_and(|verdict| verdict.is_ok()));
     group.throughput(Throughput::Bytes(known.len() as u64));
-    group.bench_function("recognise", |bencher| bencher.iter(|| black_box(identity.recognise(black_box(&known)))));
+    group.bench_function("recognise", |bencher| {
+        bencher.iter(|| black_box(identity.recognise(black_box(known.as_bytes()))));
+    });
     group.finish();
 }
 

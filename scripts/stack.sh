@@ -85,6 +85,9 @@ start_stack() {
   done
 
   config_for_these_ports >"$logs/gateway.toml"
+  # With a key, so that the records can be verified after the process has ended.
+  (umask 077 && head -c 32 /dev/urandom | base64 >"$logs/audit.key")
+  printf '\n[audit]\nkey_file = "%s/audit.key"\n' "$(realpath "$logs")" >>"$logs/gateway.toml"
   # shellcheck disable=SC1090 # It prints the assignments of two variables.
   source <("$target/debug/sandbox" credentials)
   export TENCENTCLOUD_SECRET_ID TENCENTCLOUD_SECRET_KEY

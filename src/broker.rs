@@ -98,8 +98,8 @@ pub struct Asker {
     pub principal: Principal,
     /// The address that the request came from.
     pub client_ip: IpAddr,
-    /// `X-Access-Reason`; empty where none was given.
-    pub reason: Arc<str>,
+    /// `X-Access-Reason`, where one was given that says something.
+    pub reason: Option<Arc<str>>,
     /// The id that the caller reads in the answer.
     pub request_id: RequestId,
     /// The trace that the request is part of.
@@ -253,12 +253,12 @@ impl Broker {
     /// A record of which no more is known than who asked.
     fn blank_record(&self, asker: &Asker) -> Record {
         Record {
-            event_id: random_id(),
+            event_id: RequestId::random(),
             request_id: asker.request_id.clone(),
             trace_id: asker.trace_id,
             caller: Arc::clone(&asker.caller),
             client_ip: asker.client_ip,
-            reason: Arc::clone(&asker.reason),
+            reason: asker.reason.clone(),
             action: None,
             instance: None,
             backup: None,
@@ -387,14 +387,4 @@ impl<T> Settled<T> {
 /// Whether the upstream said that there is no such instance or no such backup, which is remembered.
 fn says_missing(error: &CallError) -> bool {
     matches!(error.class(), Some(Class::InstanceNotFound | Class::BackupNotFound))
-}
-
-/// 128 random bits as an id. Where the system gives no randomness the process cannot promise unique records, and says
-/// so by an id of zeros rather than by dying.
-pub fn random_id() -> RequestId {
-    let mut bytes = [0; 16];
-    if getrandom::fill(&mut bytes).is_err() {
-        tracing::error!("the system gives no randomness; ids are not unique");
-    }
-    RequestId::from_random(u128::from_be_bytes(bytes))
 }

@@ -1,12 +1,16 @@
 //! The words of the trade: ids, callers, networks, units and the clock.
 //!
-//! Nothing here does I/O or knows another room; every other room may use it.
+//! Nothing here knows another room or does I/O, save that `clock` and `random` ask the machine; every other room may use
+//! it.
 
 pub mod caller;
 pub mod clock;
+pub mod decimal;
+pub mod hashing;
 pub mod ids;
 pub mod key_file;
 pub mod network;
+mod random;
 pub mod steady;
 pub mod throttle;
 pub mod trace_context;
@@ -14,6 +18,7 @@ pub mod units;
 
 pub use caller::{Action, Caller};
 pub use clock::Clock;
+pub use hashing::FastHashing;
 pub use ids::{BackupId, InstanceId, Region, RequestId};
 pub use network::Network;
 pub use steady::Steady;

@@ -14,6 +14,7 @@ pub mod cors;
 mod docs;
 mod edge;
 mod files;
+mod gate;
 mod instances;
 mod lease;
 mod lines;
@@ -29,12 +30,14 @@ mod request;
 mod settle;
 mod spans;
 mod strict;
+mod target;
 mod trace_headers;
 mod unanswered;
 mod urls;
 
-use actix_web::{HttpResponse, middleware::from_fn, web};
+use actix_web::{HttpResponse, web};
 
+pub use caller_quota::ratelimit_policy;
 pub use conversation::{Conversation, Turn};
 pub use edge::Edge;
 pub use lease::Lease;
@@ -53,22 +56,13 @@ pub const HEAD_TOO_LARGE: &str =
 
 /// Routes of the public listener.
 pub fn public(config: &mut web::ServiceConfig) {
+    // The router tries one after the other, so what is asked for most stands first.
+    config.service(web::scope("/instances").default_service(web::to(gate::gate)));
+    config.service(ops::healthz());
     for resource in docs::resources() {
         config.service(resource);
     }
-    config
-        .service(ops::healthz())
-        .service(
-            web::scope("/instances")
-                .wrap(from_fn(caller_quota::count))
-                .wrap(from_fn(authenticate::authenticate))
-                .service(urls::resource())
-                .service(files::resource())
-                .service(backups::resource())
-                .service(instances::resource())
-                .default_service(web::to(not_found)),
-        )
-        .default_service(web::to(not_found));
+    config.default_service(web::to(not_found));
 }
 
 /// Routes of the admin listener.

@@ -29,7 +29,7 @@ use std::{
 };
 
 pub use algorithm::Algorithm;
-pub use authorization::{bearer, challenge};
+pub use authorization::{b64token, bearer, challenge};
 pub use jwks::{Refresher, Reloaded};
 pub use reason::Reason;
 pub use revocation::{Mistake, RevocationError};
@@ -176,7 +176,7 @@ impl Identity {
             issuers,
             rules,
             revocations,
-            known: KnownTokens::new(rules.max_token_life.saturating_add(rules.leeway)),
+            known: KnownTokens::new(),
             failures: Failures::new(settings.failed_auth),
             clock,
         };
@@ -196,17 +196,17 @@ impl Identity {
         authorization: impl IntoIterator<Item = &'a [u8]>,
         client: IpAddr,
     ) -> Result<Arc<VerifiedToken>, Denial> {
-        let token = bearer(authorization);
-        if let Ok(token) = token
-            && let Some(verdict) = self.recognise(token)
+        let credentials = bearer(authorization);
+        if let Ok(credentials) = credentials
+            && let Some(verdict) = self.recognise(credentials)
         {
             return verdict;
         }
         if let Some(retry_after) = self.failures.pause(client, self.clock.monotonic()) {
             return Err(Denial::TooManyFailures { retry_after });
         }
-        let outcome = match token {
-            Ok(token) => self.verify_or_wait(token).await,
+        let outcome = match credentials.and_then(b64token) {
+            Ok(token) => Box::pin(self.verify_or_wait(token)).await,
             Err(denial) => Err(denial),
         };
         if let Err(Denial::NoToken | Denial::Refused(_)) = outcome {
@@ -223,14 +223,15 @@ impl Identity {
     ///
     /// Why there is no caller.
     pub async fn authenticate(&self, token: &str) -> Result<Arc<VerifiedToken>, Denial> {
-        match self.recognise(token) {
+        match self.recognise(token.as_bytes()) {
             Some(verdict) => verdict,
             None => self.verify_or_wait(token).await,
         }
     }
 
-    /// The verdict on a token that was verified before by keys that are still its issuer's; nothing for any other.
-    pub fn recognise(&self, token: &str) -> Option<Result<Arc<VerifiedToken>, Denial>> {
+    /// The verdict on a token that was verified before by keys that are still its issuer's; nothing for any other, whatever
+    /// it is made of.
+    pub fn recognise(&self, token: &[u8]) -> Option<Result<Arc<VerifiedToken>, Denial>> {
         let fingerprint = Fingerprint::of(token);
         let known = self.known.get(&fingerprint)?;
         let keys = self.issuers[known.issuer].keys.current(self.clock.monotonic());
@@ -269,7 +270,7 @@ impl Identity {
         let keys = keys.as_ref().ok_or(Denial::KeysUnavailable)?;
         let verified = self.verify_with(&unverified, place, keys).map(Arc::new).map_err(Denial::Refused)?;
         let known = Known { token: Arc::clone(&verified), issuer: place, keys: Arc::clone(keys) };
-        self.known.insert(Fingerprint::of(token), known);
+        self.known.insert(Fingerprint::of(token.as_bytes()), known);
         Ok(verified)
     }
 

@@ -244,15 +244,17 @@ async fn serve(
     let (broker, _drivers) = Broker::new(&tencent, config.rate_limit, config.cache, rooms, clock.clone());
     let endless = NonZeroU32::MAX;
     let limits = redis_backup_gateway::quota::CallerLimits { requests_per_second: endless, burst: endless };
+    let caller_quota = Arc::new(CallerQuota::new(limits, clock.clone()));
     let edge = Rc::new(Edge {
-        worker: Rc::new(Worker::new(Arc::clone(&broker), Client::new(tencent, &roots, credentials, clock.clone()))),
+        worker: Rc::new(Worker::new(Arc::clone(&broker), Client::new(tencent, &roots, credentials, clock))),
         identity: Arc::clone(&identity),
-        caller_quota: Arc::new(CallerQuota::new(limits, clock)),
+        ratelimit_policy: http::ratelimit_policy(&caller_quota),
+        caller_quota,
         lines: Lines::default(),
         tracer: Tracer::off(),
         cors: http::cors::Cors::new(&config.cors),
         openapi: http::openapi::document(broker.regions()),
-        health: Arc::new(Health::new(broker, identity, Traces::default())),
+        health: Arc::new(Health::new(broker, identity, Traces::default(), None)),
         trusted_proxies: config.server.trusted_proxies.into(),
         request_timeout: Duration::from_secs(10),
     });

@@ -12,7 +12,7 @@ use std::{
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use redis_backup_gateway::identity::{
-    Algorithm, IssuerSettings, KeySetUrl, KeySource, Reason, VerifiedToken, bearer,
+    Algorithm, IssuerSettings, KeySetUrl, KeySource, Reason, VerifiedToken, b64token, bearer,
     key_set::KeySet,
     token::{Rules, UnverifiedToken},
 };
@@ -101,7 +101,7 @@ fn check_key_set(document: &[u8]) {
 /// What is taken for a token can stand in a header field and in nothing else.
 fn check_authorization(values: &[u8]) {
     let values: Vec<_> = values.split(|byte| *byte == b'\n').collect();
-    if let Ok(token) = bearer(values.iter().copied()) {
+    if let Ok(token) = bearer(values.iter().copied()).and_then(b64token) {
         assert_eq!(values.len(), 1);
         assert!(!token.is_empty() && token.len() <= 8192);
         assert!(token.bytes().all(|byte| byte.is_ascii_graphic() && !b"\",;\\".contains(&byte)));

@@ -25,8 +25,8 @@ pub struct Record {
     pub caller: Arc<Caller>,
     /// The address that the request came from, as far as proxies are trusted.
     pub client_ip: IpAddr,
-    /// `X-Access-Reason`; empty where none was given.
-    pub reason: Arc<str>,
+    /// `X-Access-Reason`; the record says the empty text where there is none.
+    pub reason: Option<Arc<str>>,
     /// What was asked for; `None` where the request could not be understood.
     pub action: Option<Action>,
     /// The instance; `None` where the request could not be understood.

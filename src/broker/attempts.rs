@@ -133,8 +133,8 @@ impl Course<'_> {
         if used.have_expired(self.clock.wall()) {
             return refused(CallError::CredentialsExpired);
         }
-        let pass = match self.upstream.enter(began) {
-            Ok(pass) => pass,
+        let entry = match self.upstream.enter(began) {
+            Ok(entry) => entry,
             Err(open) => return refused(open.into()),
         };
         self.metrics.waited(self.action.as_str(), grant.waited().as_secs_f64());
@@ -143,7 +143,7 @@ impl Course<'_> {
         let now = self.clock.monotonic();
         let kind = outcome.as_ref().err().map_or("ok", CallError::kind);
         self.metrics.upstream_request(self.action.as_str(), kind, (now - began).as_secs_f64());
-        self.upstream.learn(&pass, outcome.as_ref().err(), now);
+        entry.learn(outcome.as_ref().err(), now);
         self.describe(&span, number, &outcome, id_of);
         Attempt { number, outcome, took: now - began, waited: grant.waited(), span: span.id() }
     }

@@ -111,7 +111,7 @@ impl Worker {
             Some(page) => Some(self.backup_page(&ask.asker, key(page)).await?),
             None => None,
         };
-        record.upstream_request_id = Some(first.request_id.as_str().into());
+        record.upstream_request_id = Some(first.request_id.shared());
         let listed = first.items.iter().chain(second.iter().flat_map(|page| &page.items));
         let backups = ask.slice.of(&cover, listed).into_iter().cloned().collect();
         Ok(BackupList { region, backups, total: first.total })

@@ -5,7 +5,10 @@
 use std::sync::Arc;
 
 use super::flights;
-use crate::{quota::Refusal, tencent::error::CallError};
+use crate::{
+    quota::Refusal,
+    tencent::error::{CallError, UpstreamRequestId},
+};
 
 /// Why there is no answer.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -40,7 +43,7 @@ impl Failure {
     /// The upstream's id of the call that failed, where it said one.
     pub(super) fn upstream_request_id(&self) -> Option<Arc<str>> {
         match self {
-            Self::Upstream(error) => error.request_id().map(|id| id.as_str().into()),
+            Self::Upstream(error) => error.request_id().map(UpstreamRequestId::shared),
             _ => None,
         }
     }

@@ -100,9 +100,10 @@ impl Broker {
             region,
             network: wish.network,
             client_ip: wish.asker.client_ip,
-            reason: &wish.asker.reason,
+            reason: wish.asker.reason.as_deref().unwrap_or_default(),
         };
-        let decision = in_force.decide(&Asked { caller: &wish.asker.caller, request, reason: &wish.asker.reason });
+        let decision =
+            in_force.decide(&Asked { caller: &wish.asker.caller, request, reason: wish.asker.reason.as_ref() });
         if !decision.failed.is_empty() {
             self.metrics.policy_errors.inc_by(u64::try_from(decision.failed.len()).unwrap_or(u64::MAX));
             tracing::error!(policies = ?decision.failed, "a policy failed to evaluate, so the request was denied");

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     cache::Negative,
-    domain::{InstanceId, Region},
+    domain::{FastHashing, InstanceId, Region},
     quota::{Abandoned, Fetch},
     tencent::{
         ApiAction,
@@ -35,7 +35,7 @@ use crate::{
 pub(super) struct Regions {
     listings: HashMap<Region, ArcSwapOption<Listing>>,
     /// All listings turned round, rebuilt with each new one: a request asks it once.
-    region_of: ArcSwap<HashMap<InstanceId, Region>>,
+    region_of: ArcSwap<HashMap<InstanceId, Region, FastHashing>>,
     flights: Flights<Region, Arc<Listing>>,
     failed_lately: Negative<Region, Arc<CallError>>,
     list_ttl: Duration,
@@ -86,7 +86,7 @@ impl Regions {
         let Some(slot) = self.listings.get(region) else { return };
         slot.store(Some(Arc::clone(listing)));
         self.region_of.rcu(|_| {
-            let mut region_of = HashMap::new();
+            let mut region_of = HashMap::default();
             for (region, listing) in &self.listings {
                 let Some(listing) = listing.load_full() else { continue };
                 region_of.extend(listing.instances.iter().map(|instance| (instance.id.clone(), region.clone())));

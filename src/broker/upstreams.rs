@@ -23,6 +23,28 @@ pub(super) struct Upstreams {
     by_region: HashMap<Region, Arc<Upstream>>,
 }
 
+/// A call that was let through. Dropped before anything was learnt of it, it gives its pass back: a probe whose token was
+/// taken away must not keep the circuit open for the others.
+#[must_use = "the endpoint's circuit learns from what became of the call"]
+pub(super) struct Entry<'a> {
+    upstream: &'a Upstream,
+    pass: Pass,
+}
+
+impl Entry<'_> {
+    /// Learns from what came of the call.
+    pub(super) fn learn(self, failure: Option<&CallError>, now: Instant) {
+        self.upstream.learn(&self.pass, failure, now);
+    }
+}
+
+impl Drop for Entry<'_> {
+    fn drop(&mut self) {
+        // What was learnt has changed the state that the pass is of, or left nothing to give back.
+        self.upstream.breaker().withdrawn(&self.pass);
+    }
+}
+
 /// One endpoint.
 pub(super) struct Upstream {
     /// Its host, for spans.
@@ -102,12 +124,12 @@ impl Upstream {
     }
 
     /// Lets a call through at `now`, as the probe where the circuit was open.
-    pub(super) fn enter(&self, now: Instant) -> Result<Pass, CircuitOpen> {
-        self.breaker().enter(now)
+    pub(super) fn enter(&self, now: Instant) -> Result<Entry<'_>, CircuitOpen> {
+        let pass = self.breaker().enter(now)?;
+        Ok(Entry { upstream: self, pass })
     }
 
-    /// Learns from what came of a call that was let through.
-    pub(super) fn learn(&self, pass: &Pass, failure: Option<&CallError>, now: Instant) {
+    fn learn(&self, pass: &Pass, failure: Option<&CallError>, now: Instant) {
         let mut breaker = self.breaker();
         let was_open = breaker.is_open();
         match failure {
@@ -123,5 +145,56 @@ impl Upstream {
 
     fn breaker(&self) -> MutexGuard<'_, Breaker> {
         self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, SystemTime};
+
+    use super::*;
+
+    /// One whose circuit is open, and due for a probe.
+    fn due_for_a_probe(clock: &Clock) -> Upstream {
+        let limits = Limits {
+            requests_per_second: 20,
+            guard: Duration::from_millis(50),
+            max_wait: Duration::from_secs(3),
+            max_queue: 10,
+            max_queue_per_caller: 10,
+        };
+        let buckets = ApiAction::ALL.map(|action| (action, Bucket::new(limits, clock.clone()).0));
+        let upstream = Upstream { host: "redis.example".into(), breaker: Mutex::default(), buckets };
+        while let Ok(entry) = upstream.enter(clock.monotonic()) {
+            entry.learn(Some(&CallError::Status(503)), clock.monotonic());
+        }
+        clock.advance(upstream.check(clock.monotonic()).unwrap_err().retry_after);
+        upstream
+    }
+
+    #[test]
+    fn a_probe_whose_token_is_taken_away_leaves_its_place_to_the_next_at_once() {
+        let clock = Clock::manual(SystemTime::UNIX_EPOCH);
+        let upstream = due_for_a_probe(&clock);
+
+        let probe = upstream.enter(clock.monotonic()).unwrap();
+        let meanwhile = upstream.check(clock.monotonic());
+        drop(probe);
+        let next = upstream.enter(clock.monotonic()).expect("it may go");
+        next.learn(None, clock.monotonic());
+
+        assert!(meanwhile.is_err());
+        assert!(!upstream.breaker().is_open());
+    }
+
+    #[test]
+    fn what_was_learnt_of_a_probe_is_not_given_back() {
+        let clock = Clock::manual(SystemTime::UNIX_EPOCH);
+        let upstream = due_for_a_probe(&clock);
+
+        let probe = upstream.enter(clock.monotonic()).unwrap();
+        probe.learn(Some(&CallError::Status(503)), clock.monotonic());
+
+        assert!(upstream.enter(clock.monotonic()).is_err());
     }
 }

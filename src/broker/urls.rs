@@ -120,7 +120,7 @@ impl Worker {
             Permission::In(region) => region,
             Permission::Search(allowed) => {
                 record.decision = Decision::Allow;
-                self.find_region(wish.asker, wish.instance, &allowed).await?
+                Box::pin(self.find_region(wish.asker, wish.instance, &allowed)).await?
             }
         };
         record.decision = Decision::Allow;
@@ -132,7 +132,7 @@ impl Worker {
     async fn permitted(self: &Rc<Self>, ask: &Ask, region: Region, record: &mut Record) -> Result<UrlsAnswer, Failure> {
         let backup = match &ask.backup {
             BackupName::Id(backup) => backup.clone(),
-            BackupName::Latest => self.latest_backup(&ask.asker, &region, &ask.instance).await?,
+            BackupName::Latest => Box::pin(self.latest_backup(&ask.asker, &region, &ask.instance)).await?,
         };
         ask.asker.trace.note_with("gateway.backup_id", || backup.to_shared());
         record.backup = Some(backup.clone());
@@ -145,7 +145,7 @@ impl Worker {
                     Source::Forwarded { .. } => CacheUse::Miss,
                     Source::StaleIfError { .. } => CacheUse::Stale,
                 };
-                record.upstream_request_id = Some(document.urls.request_id.as_str().into());
+                record.upstream_request_id = Some(document.urls.request_id.shared());
                 record.expires_at = Some(document.expires_at);
                 record.url_fingerprints = document.fingerprints(&self.broker.audit, ask.shown);
             }
@@ -193,7 +193,8 @@ impl Worker {
         broker.metrics.cache_lookup(looked_up);
         span.note(CACHE_RESULT, looked_up.as_str());
         drop(span);
-        match self.fetch(ask, &key, why, fallback.as_deref(), patience).await {
+        // A future is as large as whatever it may wait for, and a hit, which waits for none of this, would carry it about.
+        match Box::pin(self.fetch(ask, &key, why, fallback.as_deref(), patience)).await {
             Err(failure) if is_passing(&failure) => {
                 // The replicas may have had an old one that this one had not.
                 let fallback = fallback.or_else(|| broker.documents.look_up(&key, Now::of(&broker.clock)).into_entry());

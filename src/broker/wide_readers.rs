@@ -5,7 +5,7 @@
 
 use std::{
     collections::HashMap,
-    hash::{BuildHasher, Hash as _, Hasher as _, RandomState},
+    hash::{BuildHasher as _, Hash},
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -13,7 +13,7 @@ use std::{
 use super::Broker;
 use crate::{
     audit::Record,
-    domain::{BackupId, Caller, InstanceId, Region},
+    domain::{BackupId, Caller, FastHashing, InstanceId, Region},
     metrics::Breadth,
 };
 
@@ -34,11 +34,11 @@ const MOST_CALLERS: usize = 1024;
 
 /// The readers of the last hour.
 pub(super) struct WideReaders {
-    hashes: RandomState,
+    hashing: FastHashing,
     born: Instant,
     /// Marks that so many backups make, for each breadth.
     limits: [u32; Breadth::ALL.len()],
-    readers: Mutex<HashMap<u64, Reader>>,
+    readers: Mutex<HashMap<u64, Reader, FastHashing>>,
 }
 
 /// What one caller was given, as far as counting takes it.
@@ -57,7 +57,7 @@ impl WideReaders {
     /// Nobody yet.
     pub(super) fn new(now: Instant) -> Self {
         Self {
-            hashes: RandomState::new(),
+            hashing: FastHashing::default(),
             born: now,
             limits: Breadth::ALL.map(|breadth| marks_of(f64::from(breadth.backups()))),
             readers: Mutex::default(),
@@ -72,8 +72,8 @@ impl WideReaders {
         backup: (&Region, &InstanceId, &BackupId),
         now: Instant,
     ) -> Vec<Breadth> {
-        let caller = self.hash(|hasher| (&caller.issuer, &caller.subject).hash(hasher));
-        let place = usize::try_from(self.hash(|hasher| backup.hash(hasher)) % MARKS as u64).unwrap_or_default();
+        let caller = self.hash((&caller.issuer, &caller.subject));
+        let place = usize::try_from(self.hash(backup) % MARKS as u64).unwrap_or_default();
         let minute = now.saturating_duration_since(self.born).as_secs() / 60;
         let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
         if readers.len() >= MOST_CALLERS && !readers.contains_key(&caller) {
@@ -82,10 +82,8 @@ impl WideReaders {
         readers.entry(caller).or_insert_with(|| Reader::new(now, minute)).note(place, now, minute, &self.limits)
     }
 
-    fn hash(&self, of: impl FnOnce(&mut std::hash::DefaultHasher)) -> u64 {
-        let mut hasher = self.hashes.build_hasher();
-        of(&mut hasher);
-        hasher.finish()
+    fn hash(&self, of: impl Hash) -> u64 {
+        self.hashing.hash_one(of)
     }
 }
 
@@ -101,7 +99,7 @@ fn marks_of(backups: f64) -> u32 {
 }
 
 /// Forgets those whose hour is over, or else the one whose hour is over next.
-fn make_room(readers: &mut HashMap<u64, Reader>, now: Instant) {
+fn make_room(readers: &mut HashMap<u64, Reader, FastHashing>, now: Instant) {
     let window = Duration::from_secs(60 * WINDOW_MINUTES);
     readers.retain(|_, reader| now.saturating_duration_since(reader.last) < window);
     if readers.len() < MOST_CALLERS {

@@ -1,22 +1,23 @@
-//! The cache of this process: moka, weighed in bytes.
+//! The cache of this process: quick_cache, weighed in bytes.
 //!
-//! Moka forgets; it never judges. Its clock is its own, so every read asks [`Lifetime::freshness`] again.
+//! It keeps and drops for want of room; it never judges. Every read asks [`Lifetime::freshness`].
 
-use std::{
-    hash::Hash,
-    sync::Arc,
-    time::{Duration, Instant},
+use std::{hash::Hash, sync::Arc, time::Duration};
+
+use quick_cache::{
+    OptionsBuilder, Weighter,
+    sync::{Cache, DefaultLifecycle},
 };
 
-use moka::{Expiry, policy::EvictionPolicy, sync::Cache};
-
 use super::{Freshness, Lifetime, Now, Rules};
+use crate::domain::FastHashing;
 
 /// Entries of one kind, by key.
 ///
 /// Account and `[tencent.download]` do not change while the process lives, so they need no place in `K`.
 pub struct Local<K, V> {
-    entries: Cache<K, Arc<Entry<V>>>,
+    entries: Cache<K, Arc<Entry<V>>, ByBytes, FastHashing>,
+    largest_bytes: u64,
     rules: Rules,
 }
 
@@ -54,6 +55,19 @@ pub enum Lookup<V> {
     Missing,
 }
 
+/// Parts of the cache, each with a lock of its own that only inserting takes for itself.
+const MOST_SHARDS: usize = 16;
+
+/// The least that a part holds, so that there is room in it for the largest answers.
+const SHARD_BYTES: u64 = 4 << 20;
+
+/// What an entry weighs as a rule; so many are remembered by name for a while after they were dropped.
+const USUAL_BYTES: u64 = 16 << 10;
+
+/// The part of the room for what was asked for again. The other half is the newest's, whoever is asked for meanwhile:
+/// what was just fetched is what will be asked for next.
+const HOT: f64 = 0.5;
+
 impl<V> Lookup<V> {
     /// The entry, fresh or stale, where there is one.
     pub fn into_entry(self) -> Option<Arc<Entry<V>>> {
@@ -81,14 +95,17 @@ where
 {
     /// An empty cache of at most `rules.max_bytes`.
     pub fn new(rules: Rules) -> Self {
-        let entries = Cache::builder()
-            .max_capacity(rules.max_bytes)
-            // Whoever was just fetched for is served from here: moka's own policy might keep an older entry instead.
-            .eviction_policy(EvictionPolicy::lru())
-            .weigher(|_, entry: &Arc<Entry<V>>| entry.weight_bytes)
-            .expire_after(UntilUseless)
-            .build();
-        Self { entries, rules }
+        let shards = usize::try_from(rules.max_bytes / SHARD_BYTES).unwrap_or(MOST_SHARDS).clamp(1, MOST_SHARDS);
+        let options = OptionsBuilder::new()
+            .shards(shards)
+            .weight_capacity(rules.max_bytes)
+            .estimated_items_capacity(usize::try_from(rules.max_bytes / USUAL_BYTES).unwrap_or(usize::MAX))
+            .hot_allocation(HOT)
+            .build()
+            .expect("capacities are given, and the part that is hot is one");
+        let entries = Cache::with_options(options, ByBytes, FastHashing::default(), DefaultLifecycle::default());
+        let largest_bytes = entries.shard_capacity();
+        Self { entries, largest_bytes, rules }
     }
 
     /// What may be done with the entry of `key` at `now`.
@@ -99,14 +116,17 @@ where
         match entry.lifetime.freshness(&self.rules, now) {
             Freshness::Fresh { ttl, refresh_is_due } => Lookup::Fresh { entry, ttl, refresh_is_due },
             Freshness::Stale { left, .. } => Lookup::Stale { entry, left },
-            Freshness::Gone => Lookup::Missing,
+            Freshness::Gone => {
+                self.entries.remove(key);
+                Lookup::Missing
+            }
         }
     }
 
-    /// Keeps `entry`, in place of an older one, unless it is of no use to anybody or larger than the whole cache. Says
-    /// whether it was kept.
+    /// Keeps `entry`, in place of an older one, unless it is of no use to anybody or has no room in its part of the cache.
+    /// Says whether it was kept.
     pub fn insert(&self, key: K, entry: Arc<Entry<V>>) -> bool {
-        if entry.useful_for.is_zero() || u64::from(entry.weight_bytes) > self.rules.max_bytes {
+        if entry.useful_for.is_zero() || u64::from(entry.weight_bytes) > self.largest_bytes {
             return false;
         }
         self.entries.insert(key, entry);
@@ -115,31 +135,21 @@ where
 
     /// Drops the entry of `key`, because what it speaks of exists no longer.
     pub fn remove(&self, key: &K) {
-        self.entries.invalidate(key);
+        self.entries.remove(key);
     }
 
-    /// Bytes that the entries weigh. Does moka's housekeeping first, so it is for a scrape and not for a request.
+    /// Bytes that the entries weigh.
     pub fn weighed_bytes(&self) -> u64 {
-        self.entries.run_pending_tasks();
-        self.entries.weighted_size()
+        self.entries.weight()
     }
 }
 
-struct UntilUseless;
+#[derive(Clone)]
+struct ByBytes;
 
-impl<K, V> Expiry<K, Arc<Entry<V>>> for UntilUseless {
-    fn expire_after_create(&self, _key: &K, entry: &Arc<Entry<V>>, _created_at: Instant) -> Option<Duration> {
-        Some(entry.useful_for)
-    }
-
-    fn expire_after_update(
-        &self,
-        _key: &K,
-        entry: &Arc<Entry<V>>,
-        _updated_at: Instant,
-        _duration_until_expiry: Option<Duration>,
-    ) -> Option<Duration> {
-        Some(entry.useful_for)
+impl<K, V> Weighter<K, Arc<Entry<V>>> for ByBytes {
+    fn weight(&self, _key: &K, entry: &Arc<Entry<V>>) -> u64 {
+        u64::from(entry.weight_bytes)
     }
 }
 

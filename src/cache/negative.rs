@@ -5,11 +5,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use moka::sync::Cache;
+use quick_cache::{
+    UnitWeighter,
+    sync::{Cache, DefaultLifecycle},
+};
+
+use crate::domain::FastHashing;
 
 /// Refusals by key, each for `negative_ttl`.
 pub struct Negative<K, E> {
-    refusals: Cache<K, Remembered<E>>,
+    refusals: Cache<K, Remembered<E>, UnitWeighter, FastHashing>,
     ttl: Duration,
 }
 
@@ -20,7 +25,7 @@ struct Remembered<E> {
 }
 
 /// Enough for every id that a bucket of 20 a second can be asked for within ten minutes.
-const MOST_ENTRIES: u64 = 12_000;
+const MOST_ENTRIES: u32 = 12_000;
 
 impl<K, E> Negative<K, E>
 where
@@ -29,13 +34,24 @@ where
 {
     /// An empty memory whose entries last `ttl`; with zero it remembers nothing.
     pub fn new(ttl: Duration) -> Self {
-        Self { refusals: Cache::builder().max_capacity(MOST_ENTRIES).time_to_live(ttl).build(), ttl }
+        let refusals = Cache::with(
+            MOST_ENTRIES as usize,
+            MOST_ENTRIES.into(),
+            UnitWeighter,
+            FastHashing::default(),
+            DefaultLifecycle::default(),
+        );
+        Self { refusals, ttl }
     }
 
     /// The refusal of `key`, while it lasts.
     pub fn look_up(&self, key: &K, now: Instant) -> Option<E> {
         let remembered = self.refusals.get(key)?;
-        (now.saturating_duration_since(remembered.since) < self.ttl).then_some(remembered.refusal)
+        if now.saturating_duration_since(remembered.since) < self.ttl {
+            return Some(remembered.refusal);
+        }
+        self.refusals.remove(key);
+        None
     }
 
     /// Remembers that `key` was refused at `now`.
@@ -45,7 +61,7 @@ where
 
     /// Forgets the refusal of `key`, because it exists after all.
     pub fn forget(&self, key: &K) {
-        self.refusals.invalidate(key);
+        self.refusals.remove(key);
     }
 }
 

@@ -21,6 +21,15 @@ pub struct Caller {
     pub client: Option<Arc<str>>,
 }
 
+impl Caller {
+    /// About the bytes that its texts take, the lists around them included.
+    pub fn weight_bytes(&self) -> usize {
+        const TEXT: usize = 32;
+        let lists = self.groups.iter().chain(&self.scopes).map(|text| text.len() + TEXT).sum::<usize>();
+        self.subject.len() + lists
+    }
+}
+
 #[cfg(test)]
 impl Caller {
     /// A caller of whom a token says no more than it must.

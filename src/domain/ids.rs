@@ -4,6 +4,8 @@
 
 use std::{fmt, sync::Arc};
 
+use super::random;
+
 /// Why a text is not an identifier. It never repeats the text: what a caller sent may be a secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{what} must match {grammar}")]
@@ -102,9 +104,17 @@ impl Region {
 }
 
 impl RequestId {
-    /// A new id from 128 random bits.
-    pub fn from_random(bits: u128) -> Self {
-        Self(format!("{bits:032x}").into())
+    /// A new id of 128 random bits.
+    pub fn random() -> Self {
+        Self::from_bits(random::bits())
+    }
+
+    /// The id that these bits make: 32 hexadecimal digits.
+    pub fn from_bits(bits: u128) -> Self {
+        let bytes = bits.to_be_bytes();
+        let half = |at: usize| if at.is_multiple_of(2) { bytes[at / 2] >> 4 } else { bytes[at / 2] & 0xf };
+        let digits: [u8; 32] = std::array::from_fn(|at| b"0123456789abcdef"[usize::from(half(at))]);
+        Self(std::str::from_utf8(&digits).expect("hexadecimal digits are text").into())
     }
 }
 
@@ -155,6 +165,13 @@ mod tests {
         assert!(BackupId::try_from("a".repeat(129).as_str()).is_err());
         for text in ["", "ap", "ap-", "AP-x", "ap-x-", "ap--x", "a-x", "ap-x.evil.example", "ap-x/"] {
             assert!(Region::try_from(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn bits_are_written_as_hexadecimal_digits() {
+        for bits in [0, 1, u128::MAX, 0x0123_4567_89ab_cdef_0123_4567_89ab_cdef << 1] {
+            assert_eq!(RequestId::from_bits(bits).as_str(), format!("{bits:032x}"));
         }
     }
 

@@ -1,6 +1,6 @@
 //! Which representation a caller prefers: RFC 9110, section 12.5.1, over the two that exist.
 
-use actix_web::http::header::{ACCEPT, HeaderMap};
+use actix_web::http::header::{ACCEPT, HeaderMap, HeaderValue};
 
 use super::problem::Problem;
 use crate::domain::Network;
@@ -49,11 +49,11 @@ impl Format {
     pub(super) const ALL: [Self; 2] = [Self::Json, Self::Text];
 
     /// The header's value.
-    pub(super) fn content_type(self) -> &'static str {
-        match self {
+    pub(super) fn content_type(self) -> HeaderValue {
+        HeaderValue::from_static(match self {
             Self::Json => "application/json",
             Self::Text => "text/plain; charset=utf-8",
-        }
+        })
     }
 
     /// Type and subtype, for a message and for a match.
@@ -82,11 +82,14 @@ pub(super) fn choose(headers: &HeaderMap, offer: &[Format]) -> Result<Format, Pr
 }
 
 fn preferred(headers: &HeaderMap, offer: &[Format]) -> Result<Format, NotChosen> {
+    if !headers.contains_key(ACCEPT) {
+        return offer.first().copied().ok_or(NotChosen::NotAcceptable);
+    }
     let mut qualities: Vec<_> = offer.iter().map(|format| (*format, None)).collect();
     let mut has_range = false;
     for value in headers.get_all(ACCEPT) {
         let value = value.to_str().map_err(|_| NotChosen::Malformed)?;
-        for range in value.split(',').map(str::trim).filter(|range| !range.is_empty()) {
+        for range in split_unquoted(value, ',').map(str::trim).filter(|range| !range.is_empty()) {
             has_range = true;
             let (range, quality) = media_range(range).ok_or(NotChosen::Malformed)?;
             for (format, best) in &mut qualities {
@@ -123,18 +126,19 @@ fn closeness(range: &str, kind: &str, subtype: &str) -> Option<Closeness> {
 /// `type/subtype` in lower case with its quality. Other parameters narrow nothing that we have: `charset=utf-8` is
 /// what we send, and a range that insists on anything else is served all the same, as section 12.5.1 permits.
 fn media_range(text: &str) -> Option<(String, Quality)> {
-    let mut parts = text.split(';').map(str::trim);
+    let mut parts = split_unquoted(text, ';').map(str::trim);
     let kind = parts.next()?.to_ascii_lowercase();
     let (main, sub) = kind.split_once('/')?;
     if !is_token(main) || !is_token(sub) || (main == "*" && sub != "*") {
         return None;
     }
     let mut quality = 1000;
-    for parameter in parts {
+    // A list of parameters may have empty places (section 5.6.6).
+    for parameter in parts.filter(|parameter| !parameter.is_empty()) {
         let (name, value) = parameter.split_once('=')?;
         if name.eq_ignore_ascii_case("q") {
             quality = parse_quality(value)?;
-        } else if !is_token(name) {
+        } else if !is_token(name) || !(is_token(value) || is_quoted(value)) {
             return None;
         }
     }
@@ -152,6 +156,24 @@ fn parse_quality(text: &str) -> Option<Quality> {
         ("1", 0) => Some(1000),
         _ => None,
     }
+}
+
+/// The parts between separators that stand in no quoted string.
+fn split_unquoted(text: &str, separator: char) -> impl Iterator<Item = &str> {
+    let (mut is_quoted, mut is_escaped) = (false, false);
+    text.split(move |character| {
+        match character {
+            _ if is_escaped => is_escaped = false,
+            '\\' if is_quoted => is_escaped = true,
+            '"' => is_quoted = !is_quoted,
+            _ => return character == separator && !is_quoted,
+        }
+        false
+    })
+}
+
+fn is_quoted(text: &str) -> bool {
+    text.len() >= 2 && text.starts_with('"') && text.ends_with('"')
 }
 
 fn is_token(text: &str) -> bool {
@@ -202,6 +224,12 @@ mod tests {
             (&["text/plain;q=0.1234"], Err(Malformed)),
             (&["text/plain;q"], Err(Malformed)),
             (&["text /plain"], Err(Malformed)),
+            (&["text/plain;"], Ok(Text)),
+            (&["application/json;; q=0.1 ;, text/plain"], Ok(Text)),
+            (&["text/plain;title=\"a,b;q=2\""], Ok(Text)),
+            (&["text/plain;title=\"a\\\",b\", image/png"], Ok(Text)),
+            (&["text/plain;title=a b"], Err(Malformed)),
+            (&["text/plain;title=\"a"], Err(Malformed)),
         ];
 
         for (values, expected) in table {

@@ -1,23 +1,14 @@
 //! `GET /instances/{instance_id}/backups`.
 
-use actix_web::{HttpRequest, HttpResponse, Resource, web};
+use actix_web::{HttpRequest, HttpResponse};
 
 use super::{
     accept::{self, Format},
-    context::Context,
     lists::{self, BackupsBody},
-    ops::only_get,
     query::BackupsQuery,
     request::{Incoming, InstancePath, instance_id},
 };
 use crate::{broker::BackupsAsk, domain::Action};
-
-pub(super) fn resource() -> Resource {
-    web::resource("/{instance_id}/backups")
-        .route(web::get().to(backups))
-        .route(web::head().to(backups))
-        .default_service(web::to(only_get))
-}
 
 /// List the backups of an instance
 ///
@@ -46,10 +37,9 @@ pub(super) fn resource() -> Resource {
     )),
     security(("bearer" = [])),
 )]
-pub(super) async fn backups(request: HttpRequest, context: Context) -> HttpResponse {
-    let mut incoming = Incoming::of(&request, context);
-    let understood = incoming.understand(&request, |incoming| {
-        let instance = instance_id(&request)?;
+pub(super) async fn backups(request: &HttpRequest, mut incoming: Incoming, instance: &str) -> HttpResponse {
+    let understood = incoming.understand(request, |incoming| {
+        let instance = instance_id(instance)?;
         let query = BackupsQuery::parse(request.query_string(), incoming.broker())?;
         accept::choose(request.headers(), &[Format::Json])?;
         let (slice, filter) = (query.slice(), query.filter());

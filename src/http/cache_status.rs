@@ -1,38 +1,49 @@
 //! `Cache-Status` (RFC 9211): where an answer came from, in one line.
 
-use std::fmt::Write as _;
+use actix_web::http::header::HeaderValue;
+use bytes::Bytes;
 
-use crate::broker::{Source, Why};
+use crate::{
+    broker::{Source, Why},
+    domain::decimal::push_decimal,
+};
 
 /// The header's value.
-pub(super) fn cache_status(source: Source, ttl_seconds: i64) -> String {
-    let mut text = String::from("redis-backup-gateway");
+pub(super) fn cache_status(source: Source, ttl_seconds: i64) -> HeaderValue {
+    let text = text(source, ttl_seconds);
+    HeaderValue::from_maybe_shared(Bytes::from(text)).expect("words, digits and semicolons are what a field is made of")
+}
+
+fn text(source: Source, ttl_seconds: i64) -> Vec<u8> {
+    let mut text = Vec::with_capacity(64);
+    text.extend_from_slice(b"redis-backup-gateway");
     match source {
-        Source::Hit => text.push_str("; hit"),
+        Source::Hit => text.extend_from_slice(b"; hit"),
         Source::Forwarded { why, stored, collapsed } => {
             forwarded(&mut text, why);
             if stored {
-                text.push_str("; stored");
+                text.extend_from_slice(b"; stored");
             }
             if collapsed {
-                text.push_str("; collapsed");
+                text.extend_from_slice(b"; collapsed");
             }
             return text;
         }
         Source::StaleIfError { why } => forwarded(&mut text, why),
     }
-    let _ = write!(text, "; ttl={ttl_seconds}");
+    text.extend_from_slice(if ttl_seconds < 0 { b"; ttl=-".as_slice() } else { b"; ttl=" });
+    push_decimal(&mut text, ttl_seconds.unsigned_abs());
     if let Source::StaleIfError { .. } = source {
-        text.push_str("; detail=stale-if-error");
+        text.extend_from_slice(b"; detail=stale-if-error");
     }
     text
 }
 
-fn forwarded(text: &mut String, why: Why) {
-    text.push_str(match why {
-        Why::Miss => "; fwd=miss",
-        Why::Stale => "; fwd=stale",
-        Why::Request => "; fwd=request",
+fn forwarded(text: &mut Vec<u8>, why: Why) {
+    text.extend_from_slice(match why {
+        Why::Miss => b"; fwd=miss".as_slice(),
+        Why::Stale => b"; fwd=stale",
+        Why::Request => b"; fwd=request",
     });
 }
 

@@ -2,63 +2,61 @@
 //!
 //! The fields are those of draft-ietf-httpapi-ratelimit-headers-11, sections 3 and 4.
 
-use std::rc::Rc;
-
 use actix_web::{
-    Error, HttpMessage as _,
-    body::{EitherBody, MessageBody},
-    dev::{ServiceRequest, ServiceResponse},
+    HttpResponse,
     http::header::{HeaderMap, HeaderName, HeaderValue},
-    middleware::Next,
 };
+use bytes::Bytes;
 
-use super::{Edge, authenticate::Authenticated, context::Context, problem::Problem};
+use super::{Edge, context::Context, problem::Problem};
 use crate::{
+    domain::{Caller, decimal::push_decimal},
     metrics::Scope,
-    quota::{Allowance, CallerQuota},
+    quota::{Allowance, CallerQuota, Exhausted},
 };
 
 const RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
-/// Lets a request through where its caller's quota allows, else answers 429; either way the caller reads where it
-/// stands.
-///
-/// # Errors
-///
-/// Whatever the layers below return.
-pub(super) async fn count<B: MessageBody>(
-    request: ServiceRequest,
-    next: Next<B>,
-) -> Result<ServiceResponse<EitherBody<B>>, Error> {
-    let edge = Rc::clone(request.app_data::<Rc<Edge>>().expect("the server gives every app its edge"));
-    let caller = request.extensions().get::<Authenticated>().cloned();
-    let Authenticated(caller) = caller.expect("the gate lets nobody in without a caller");
-    match edge.caller_quota.take(&caller) {
-        Ok(allowance) => {
-            let mut answer = next.call(request).await?.map_into_left_body();
-            tell(answer.headers_mut(), &edge.caller_quota, allowance);
-            Ok(answer)
-        }
-        Err(exhausted) => {
-            let context = Context::known(&request);
-            edge.worker.broker().metrics().rejection(Scope::Caller);
-            let problem = Problem::caller_rate_limited(exhausted.retry_after);
-            edge.lines.over_quota(&context, &caller, &problem, edge.worker.broker().clock().monotonic());
-            let mut answer = problem.respond(&context);
-            tell(answer.headers_mut(), &edge.caller_quota, exhausted.allowance);
-            Ok(request.into_response(answer).map_into_right_body())
-        }
-    }
+/// The answer to a caller whose quota is used up: 429.
+pub(super) fn refuse(edge: &Edge, context: &Context, caller: &Caller, exhausted: &Exhausted) -> HttpResponse {
+    edge.worker.broker().metrics().rejection(Scope::Caller);
+    let problem = Problem::caller_rate_limited(exhausted.retry_after);
+    edge.lines.over_quota(context, caller, &problem, edge.worker.broker().clock().monotonic());
+    let mut answer = problem.respond(context);
+    tell(answer.headers_mut(), edge, exhausted.allowance);
+    answer
 }
 
-fn tell(headers: &mut HeaderMap, quota: &CallerQuota, allowance: Allowance) {
-    let policy = format!("\"caller\";q={};w={}", quota.limits().burst, quota.window_seconds());
-    let state = format!("\"caller\";r={};t={}", allowance.remaining, allowance.full_in_seconds);
-    for (name, value) in [(RATELIMIT_POLICY, policy), (RATELIMIT, state)] {
-        // Digits, quotes and semicolons are what a field value is made of.
-        if let Ok(value) = HeaderValue::try_from(value) {
-            headers.insert(name, value);
-        }
+/// Tells the caller where it stands.
+pub(super) fn tell(headers: &mut HeaderMap, edge: &Edge, allowance: Allowance) {
+    headers.insert(RATELIMIT_POLICY, edge.ratelimit_policy.clone());
+    headers.insert(RATELIMIT, field("r", allowance.remaining.into(), "t", allowance.full_in_seconds));
+}
+
+/// The policy, which is the same on every answer.
+pub fn ratelimit_policy(quota: &CallerQuota) -> HeaderValue {
+    field("q", quota.limits().burst.get().into(), "w", quota.window_seconds())
+}
+
+fn field(name: &str, value: u64, other_name: &str, other_value: u64) -> HeaderValue {
+    let mut text = Vec::with_capacity(48);
+    text.extend_from_slice(b"\"caller\"");
+    for (name, value) in [(name, value), (other_name, other_value)] {
+        text.push(b';');
+        text.extend_from_slice(name.as_bytes());
+        text.push(b'=');
+        push_decimal(&mut text, value);
+    }
+    HeaderValue::from_maybe_shared(Bytes::from(text)).expect("letters, digits and quotes are what a field is made of")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_is_of_the_form_of_the_draft() {
+        assert_eq!(field("r", 99, "t", 2), "\"caller\";r=99;t=2");
     }
 }

@@ -4,13 +4,12 @@ use std::future::{Ready, ready};
 
 use actix_web::{
     Error, FromRequest, HttpMessage as _, HttpRequest,
-    dev::{Payload, ServiceRequest},
+    dev::Payload,
     http::header::{HeaderMap, HeaderName},
 };
 
 use super::trace_headers;
 use crate::{
-    broker::random_id,
     domain::{RequestId, SpanId, TraceId},
     traces::Trace,
 };
@@ -29,16 +28,10 @@ pub(super) struct Context {
 pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 impl Context {
-    /// The context that the outermost layer gave the request.
-    pub(super) fn known(request: &ServiceRequest) -> Self {
-        let known = request.extensions().get::<Self>().cloned();
-        known.unwrap_or_else(|| Self::of(request.headers(), Trace::default()))
-    }
-
     /// The caller's own id where it is one, else a new one; and the trace that was begun for the request.
     pub(super) fn of(headers: &HeaderMap, trace: Trace) -> Self {
         let sent = headers.get(X_REQUEST_ID).and_then(|value| value.to_str().ok());
-        let request_id = sent.and_then(|text| RequestId::try_from(text).ok()).unwrap_or_else(random_id);
+        let request_id = sent.and_then(|text| RequestId::try_from(text).ok()).unwrap_or_else(RequestId::random);
         let recorded = trace.context().map(|context| context.trace_id);
         let trace_id = recorded.or_else(|| trace_headers::parent(headers).map(|parent| parent.trace_id));
         Self { request_id, trace_id, trace }

@@ -2,7 +2,7 @@
 
 use std::{rc::Rc, sync::Arc, time::Duration};
 
-use actix_web::web::Bytes;
+use actix_web::{http::header::HeaderValue, web::Bytes};
 use ipnet::IpNet;
 
 use super::{Health, Lines, cors::Cors};
@@ -16,6 +16,8 @@ pub struct Edge {
     pub identity: Arc<Identity>,
     /// How much each caller may ask.
     pub caller_quota: Arc<CallerQuota>,
+    /// What every answer says of that: see [`ratelimit_policy`](super::ratelimit_policy).
+    pub ratelimit_policy: HeaderValue,
     /// What the log says of requests.
     pub lines: Lines,
     /// What the worker's spans are written with.

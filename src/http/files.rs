@@ -1,31 +1,21 @@
 //! `GET /instances/{instance_id}/backups/{backup_id}/files/{n}`: the way to one file, so that `curl -LO` downloads it.
 
 use actix_web::{
-    HttpRequest, HttpResponse, Resource,
+    HttpRequest, HttpResponse,
     http::header::{self, HeaderValue},
-    web,
 };
 
 use super::{
     cache_status::cache_status,
-    context::Context,
-    ops::only_get,
     query::UrlsQuery,
     request::{BackupPath, FilePath, Incoming, InstancePath, backup_name, file_number, instance_id, wants_fresh},
-    urls::CACHE_STATUS,
+    urls::{CACHE_STATUS, NO_STORE},
 };
 use crate::{
     broker::{Ask, FileAnswer},
     domain::{Action, Network},
     tencent::wire::SignedUrl,
 };
-
-pub(super) fn resource() -> Resource {
-    web::resource("/{instance_id}/backups/{backup_id}/files/{n}")
-        .route(web::get().to(file))
-        .route(web::head().to(file))
-        .default_service(web::to(only_get))
-}
 
 /// Download one file of a backup
 ///
@@ -40,10 +30,15 @@ pub(super) fn resource() -> Resource {
     responses((status = 302, description = "the file is at `Location`, which is a bearer secret")),
     security(("bearer" = [])),
 )]
-pub(super) async fn file(request: HttpRequest, context: Context) -> HttpResponse {
-    let mut incoming = Incoming::of(&request, context);
-    let understood = incoming.understand(&request, |incoming| {
-        let (instance, backup, n) = (instance_id(&request)?, backup_name(&request)?, file_number(&request)?);
+pub(super) async fn file(
+    request: &HttpRequest,
+    mut incoming: Incoming,
+    instance: &str,
+    backup: &str,
+    n: &str,
+) -> HttpResponse {
+    let understood = incoming.understand(request, |incoming| {
+        let (instance, backup, n) = (instance_id(instance)?, backup_name(backup)?, file_number(n)?);
         let query = UrlsQuery::parse(request.query_string(), incoming.broker())?;
         let network = query.network.unwrap_or(Network::Public);
         let ask = Ask {
@@ -68,7 +63,7 @@ pub(super) async fn file(request: HttpRequest, context: Context) -> HttpResponse
 fn respond(answer: &FileAnswer) -> HttpResponse {
     HttpResponse::Found()
         .insert_header((header::LOCATION, location(&answer.url)))
-        .insert_header((header::CACHE_CONTROL, "private, no-store"))
+        .insert_header((header::CACHE_CONTROL, NO_STORE))
         .insert_header((CACHE_STATUS, cache_status(answer.source, answer.ttl_seconds)))
         .finish()
 }

@@ -1,23 +1,14 @@
 //! `GET /instances`.
 
-use actix_web::{HttpRequest, HttpResponse, Resource, web};
+use actix_web::{HttpRequest, HttpResponse};
 
 use super::{
     accept::{self, Format},
-    context::Context,
     lists::{self, InstancesBody},
-    ops::only_get,
     query::InstancesQuery,
     request::Incoming,
 };
 use crate::{broker::InstancesAsk, domain::Action};
-
-pub(super) fn resource() -> Resource {
-    web::resource("")
-        .route(web::get().to(instances))
-        .route(web::head().to(instances))
-        .default_service(web::to(only_get))
-}
 
 /// List the instances that you may see
 ///
@@ -44,9 +35,8 @@ pub(super) fn resource() -> Resource {
     )),
     security(("bearer" = [])),
 )]
-pub(super) async fn instances(request: HttpRequest, context: Context) -> HttpResponse {
-    let mut incoming = Incoming::of(&request, context);
-    let understood = incoming.understand(&request, |incoming| {
+pub(super) async fn instances(request: &HttpRequest, mut incoming: Incoming) -> HttpResponse {
+    let understood = incoming.understand(request, |incoming| {
         let query = InstancesQuery::parse(request.query_string(), incoming.broker())?;
         accept::choose(request.headers(), &[Format::Json])?;
         Ok(InstancesAsk { asker: incoming.asker.clone(), slice: query.slice(), region: query.region })

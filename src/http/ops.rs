@@ -19,6 +19,7 @@ use crate::{
     domain::clock::unix_seconds,
     identity::{Identity, IssuerReadiness, Reloaded},
     metrics::Readings,
+    quota::Fleet,
     traces::Traces,
 };
 
@@ -30,6 +31,7 @@ pub struct Health {
     unanswered: Unanswered,
     newcomers: Newcomers,
     traces: Traces,
+    fleet: Option<Fleet>,
 }
 
 #[derive(Serialize)]
@@ -43,6 +45,9 @@ struct Readiness<'a> {
     /// Left out where none is configured.
     #[serde(skip_serializing_if = "Option::is_none")]
     shared_store: Option<&'static str>,
+    /// Left out where none is configured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shared_quota: Option<&'static str>,
     issuers: Vec<Issuer<'a>>,
 }
 
@@ -53,8 +58,8 @@ struct Issuer<'a> {
 }
 
 impl Health {
-    /// The health of a process that serves.
-    pub fn new(broker: Arc<Broker>, identity: Arc<Identity>, traces: Traces) -> Self {
+    /// The health of a process that serves, with those who share its quota.
+    pub fn new(broker: Arc<Broker>, identity: Arc<Identity>, traces: Traces, fleet: Option<Fleet>) -> Self {
         Self {
             broker,
             identity,
@@ -62,6 +67,7 @@ impl Health {
             unanswered: Unanswered::default(),
             newcomers: Newcomers::default(),
             traces,
+            fleet,
         }
     }
 
@@ -86,7 +92,7 @@ impl Health {
     }
 
     /// A request that is counted if it ends without an answer.
-    pub(super) fn underway(&self) -> Underway {
+    pub(super) fn underway(&self) -> Underway<'_> {
         self.unanswered.underway()
     }
 
@@ -179,9 +185,11 @@ async fn ready(health: web::Data<Health>) -> HttpResponse {
     let have_expired = health.broker.credentials_have_expired();
     let is_left_alone = health.broker.upstream_is_left_alone();
     let store_is_up = health.broker.shared_store_is_up();
+    let quota_is_shared = health.fleet.as_ref().map(Fleet::is_shared);
+    let lacks_what_is_shared = store_is_up == Some(false) || quota_is_shared == Some(false);
     let (status, mut answer) = if !health.is_ready(&readiness) {
         ("not_ready", HttpResponse::ServiceUnavailable())
-    } else if lacks_keys || have_expired || is_left_alone || store_is_up == Some(false) {
+    } else if lacks_keys || have_expired || is_left_alone || lacks_what_is_shared {
         ("degraded", HttpResponse::Ok())
     } else {
         ("ready", HttpResponse::Ok())
@@ -193,6 +201,7 @@ async fn ready(health: web::Data<Health>) -> HttpResponse {
         credentials: if have_expired { "expired" } else { "ok" },
         upstream: if is_left_alone { "failing" } else { "ok" },
         shared_store: store_is_up.map(|is_up| if is_up { "ok" } else { "away" }),
+        shared_quota: quota_is_shared.map(|is_shared| if is_shared { "ok" } else { "failing" }),
         issuers: readiness
             .iter()
             .map(|issuer| Issuer { name: &issuer.name, keys: if issuer.has_keys { "ok" } else { "missing" } })

@@ -66,10 +66,10 @@ pub async fn outermost<B: MessageBody>(
             || request.head().connection_type() == ConnectionType::Close,
         conversation,
         began,
-        edge,
+        edge: edge.as_deref(),
     };
 
-    let answering = answer(request, next, context, finish.edge.as_deref());
+    let answering = answer(request, next, context, finish.edge);
     // What a request shares with others gives back what it holds when it is dropped, and its locks are taken again by
     // those who come after it; so none of it is worse for a panic than for a caller who hangs up.
     let outcome = AssertUnwindSafe(answering).catch_unwind().await;
@@ -110,8 +110,8 @@ async fn answer<B: MessageBody>(
 }
 
 /// What an answer is finished with, whoever gives it.
-struct Finish {
-    edge: Option<Rc<Edge>>,
+struct Finish<'a> {
+    edge: Option<&'a Edge>,
     began: Option<Instant>,
     route: Route,
     method: Method,
@@ -122,7 +122,7 @@ struct Finish {
     conversation: Option<Conversation>,
 }
 
-impl Finish {
+impl Finish<'_> {
     fn finish<B>(self, answer: &mut HttpResponse<B>) {
         let headers = answer.headers_mut();
         if let Ok(request_id) = HeaderValue::from_str(self.context.request_id.as_str()) {
@@ -133,7 +133,7 @@ impl Finish {
         if !headers.contains_key(header::CONTENT_SECURITY_POLICY) {
             headers.insert(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY);
         }
-        if let Some(edge) = &self.edge {
+        if let Some(edge) = self.edge {
             edge.cors.grant(self.origin, headers);
         }
         if self.must_close {
@@ -144,7 +144,7 @@ impl Finish {
         if let Some(conversation) = &self.conversation {
             conversation.answered(answer.head().connection_type() == ConnectionType::Close);
         }
-        if let (Some(edge), Some(began)) = (&self.edge, self.began) {
+        if let (Some(edge), Some(began)) = (self.edge, self.began) {
             let broker = edge.worker.broker();
             let took = broker.clock().monotonic().saturating_duration_since(began);
             let status = answer.status().as_u16();

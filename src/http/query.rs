@@ -103,7 +103,8 @@ impl UrlsQuery {
     /// Names the parameter that is unknown, given twice, or has a value that it cannot have.
     pub(super) fn parse(query: &str, broker: &Broker) -> Result<Self, Problem> {
         let (mut region, mut network) = (None, None);
-        for (name, value) in pairs(query)? {
+        for pair in pairs(query) {
+            let (name, value) = pair?;
             match &*name {
                 "region" => set(&mut region, "region", parse_region(&value, broker)?)?,
                 "network" => set(&mut network, "network", parse_network(&value)?)?,
@@ -118,7 +119,8 @@ impl InstancesQuery {
     /// See [`UrlsQuery::parse`].
     pub(super) fn parse(query: &str, broker: &Broker) -> Result<Self, Problem> {
         let (mut region, mut limit, mut offset) = (None, None, None);
-        for (name, value) in pairs(query)? {
+        for pair in pairs(query) {
+            let (name, value) = pair?;
             match &*name {
                 "region" => set(&mut region, "region", parse_region(&value, broker)?)?,
                 "limit" => set(&mut limit, "limit", parse_limit(&value)?)?,
@@ -141,7 +143,8 @@ impl BackupsQuery {
     pub(super) fn parse(query: &str, broker: &Broker) -> Result<Self, Problem> {
         let (mut region, mut limit, mut offset) = (None, None, None);
         let (mut statuses, mut since, mut until) = (None, None, None);
-        for (name, value) in pairs(query)? {
+        for pair in pairs(query) {
+            let (name, value) = pair?;
             match &*name {
                 "region" => set(&mut region, "region", parse_region(&value, broker)?)?,
                 "limit" => set(&mut limit, "limit", parse_limit(&value)?)?,

@@ -1,28 +1,17 @@
 //! A request of a known caller, read into types: what all resource routes take from path, query and headers.
 
-use std::{
-    net::{IpAddr, Ipv4Addr},
-    rc::Rc,
-    sync::Arc,
-};
+use std::{net::IpAddr, rc::Rc, sync::Arc};
 
 use actix_web::{
-    HttpMessage as _, HttpRequest,
+    HttpRequest,
     http::header::{self, HeaderMap, HeaderName},
 };
-
 use utoipa::IntoParams;
 
-use super::{
-    authenticate::Authenticated,
-    client_ip::{Uncertain, client_ip},
-    context::Context,
-    edge::Edge,
-    problem::Problem,
-};
+use super::{client_ip::Uncertain, context::Context, edge::Edge, problem::Problem};
 use crate::{
     broker::{Asker, BackupName, Broker},
-    domain::{BackupId, InstanceId},
+    domain::{BackupId, Caller, InstanceId},
     policy::Principal,
 };
 
@@ -77,18 +66,20 @@ pub(super) struct Incoming {
 }
 
 impl Incoming {
-    /// The request's caller and circumstances. Fails on nothing: whoever is here can be told and written down.
-    pub(super) fn of(request: &HttpRequest, context: Context) -> Self {
-        let edge = Rc::clone(request.app_data::<Rc<Edge>>().expect("the server gives every app its edge"));
-        let caller = request.extensions().get::<Authenticated>().map(|caller| Arc::clone(&caller.0));
-        let caller = caller.expect("the gate lets nobody in without a caller");
-        let peer = request.peer_addr().map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.ip());
-        let client = client_ip(peer, request.headers(), &edge.trusted_proxies);
+    /// A request of `caller`. Fails on nothing: whoever is here can be told and written down. It came from `client` by
+    /// way of `peer`.
+    pub(super) fn new(
+        edge: Rc<Edge>,
+        context: Context,
+        caller: Arc<Caller>,
+        client: Result<IpAddr, Uncertain>,
+        peer: IpAddr,
+    ) -> Self {
         let asker = Asker {
             principal: Principal::new(&caller),
             caller,
             client_ip: client.unwrap_or(peer),
-            reason: Arc::from(""),
+            reason: None,
             request_id: context.request_id.clone(),
             trace_id: context.trace_id,
             trace: context.trace.clone(),
@@ -114,14 +105,14 @@ impl Incoming {
     }
 }
 
-/// The instance in the path.
-pub(super) fn instance_id(request: &HttpRequest) -> Result<InstanceId, Problem> {
-    InstanceId::try_from(segment(request, "instance_id")).map_err(|error| Problem::invalid_request(error.to_string()))
+/// The instance in a path.
+pub(super) fn instance_id(text: &str) -> Result<InstanceId, Problem> {
+    InstanceId::try_from(text).map_err(|error| Problem::invalid_request(error.to_string()))
 }
 
-/// The backup in the path: its id, or `latest`.
-pub(super) fn backup_name(request: &HttpRequest) -> Result<BackupName, Problem> {
-    match segment(request, "backup_id") {
+/// The backup in a path: its id, or `latest`.
+pub(super) fn backup_name(text: &str) -> Result<BackupName, Problem> {
+    match text {
         LATEST => Ok(BackupName::Latest),
         text => match BackupId::try_from(text) {
             Ok(backup) => Ok(BackupName::Id(backup)),
@@ -130,27 +121,21 @@ pub(super) fn backup_name(request: &HttpRequest) -> Result<BackupName, Problem> 
     }
 }
 
-/// The number of a file in the path.
-pub(super) fn file_number(request: &HttpRequest) -> Result<u32, Problem> {
-    let text = segment(request, "n");
+/// The number of a file in a path.
+pub(super) fn file_number(text: &str) -> Result<u32, Problem> {
     let is_number = text.len() <= LONGEST_FILE_NUMBER && text.bytes().all(|byte| byte.is_ascii_digit());
     let number = text.parse().ok().filter(|_| is_number && !text.starts_with('0'));
     number.ok_or_else(|| Problem::invalid_request("n must match [1-9][0-9]{0,5}: the first file is 1"))
 }
 
-/// A segment of the path. The router has percent-decoded it once, save `%25` and `%2F`, which no grammar here admits.
-fn segment<'a>(request: &'a HttpRequest, name: &str) -> &'a str {
-    request.match_info().get(name).unwrap_or_default()
-}
-
-/// `X-Access-Reason`: at most 256 printable characters, given at most once.
-fn access_reason(headers: &HeaderMap) -> Result<Arc<str>, Problem> {
+/// `X-Access-Reason`: at most 256 printable characters, given at most once. The empty one says as much as none.
+fn access_reason(headers: &HeaderMap) -> Result<Option<Arc<str>>, Problem> {
     let mut values = headers.get_all(X_ACCESS_REASON);
-    let Some(value) = values.next() else { return Ok(Arc::from("")) };
+    let Some(value) = values.next() else { return Ok(None) };
     let text = std::str::from_utf8(value.as_bytes()).ok();
     let is_fit = |text: &&str| text.chars().count() <= LONGEST_REASON && !text.chars().any(char::is_control);
     match (text.filter(is_fit), values.next()) {
-        (Some(text), None) => Ok(Arc::from(text)),
+        (Some(text), None) => Ok((!text.is_empty()).then(|| Arc::from(text))),
         _ => Err(Problem::invalid_request("header X-Access-Reason must be 0 to 256 printable characters, given once")),
     }
 }
@@ -167,7 +152,7 @@ pub(super) fn wants_fresh(headers: &HeaderMap) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use actix_web::{http::header::HeaderValue, test::TestRequest};
+    use actix_web::http::header::HeaderValue;
 
     fn headers(name: &HeaderName, values: &[&[u8]]) -> HeaderMap {
         let mut headers = HeaderMap::new();
@@ -179,9 +164,14 @@ mod tests {
 
     #[test]
     fn an_access_reason_is_printable_bounded_and_single() {
-        let reason = |values: &[&[u8]]| access_reason(&headers(&X_ACCESS_REASON, values)).ok();
+        let reason = |values: &[&[u8]]| {
+            access_reason(&headers(&X_ACCESS_REASON, values))
+                .ok()
+                .map(|reason| reason.as_deref().unwrap_or("").to_owned())
+        };
 
         assert_eq!(reason(&[]).as_deref(), Some(""));
+        assert_eq!(reason(&[b""]).as_deref(), Some(""));
         assert_eq!(reason(&[b"INC-4711 restore test"]).as_deref(), Some("INC-4711 restore test"));
         assert_eq!(reason(&["Störung".as_bytes()]).as_deref(), Some("Störung"));
         assert_eq!(reason(&["ö".repeat(256).as_bytes()]).as_deref(), Some("ö".repeat(256).as_str()));
@@ -204,7 +194,7 @@ mod tests {
 
     #[test]
     fn a_file_number_counts_from_one_and_has_one_spelling() {
-        let number = |text: &'static str| file_number(&TestRequest::default().param("n", text).to_http_request()).ok();
+        let number = |text| file_number(text).ok();
 
         assert_eq!(number("1"), Some(1));
         assert_eq!(number("999999"), Some(999_999));
@@ -215,8 +205,7 @@ mod tests {
 
     #[test]
     fn latest_is_a_name_and_not_an_id() {
-        let name =
-            |text: &'static str| backup_name(&TestRequest::default().param("backup_id", text).to_http_request()).ok();
+        let name = |text| backup_name(text).ok();
 
         assert_eq!(name("latest"), Some(BackupName::Latest));
         assert_eq!(name("LATEST"), BackupId::try_from("LATEST").ok().map(BackupName::Id));

@@ -15,7 +15,7 @@ use crate::{
 
 impl Incoming {
     /// Ends a request that could not be understood.
-    pub(super) async fn refuse(self, problem: &Problem) -> HttpResponse {
+    pub(super) async fn refuse(&self, problem: &Problem) -> HttpResponse {
         let record = self.edge.worker.record_of_error(&self.asker);
         self.edge.lines.not_understood(&self.context, &self.asker.caller, problem, self.now());
         let answer = problem.respond(&self.context);
@@ -24,7 +24,7 @@ impl Incoming {
 
     /// Ends a request with what came of it: `respond` says it where it is good, the list of problems where it is not.
     pub(super) async fn conclude<T>(
-        self,
+        &self,
         action: Action,
         settled: Settled<T>,
         respond: impl FnOnce(&T) -> HttpResponse,
@@ -44,7 +44,7 @@ impl Incoming {
     }
 
     /// The answer, once its record is written; else a 503, and nothing of the answer leaves.
-    async fn leave(self, record: OpenRecord, answer: HttpResponse) -> HttpResponse {
+    async fn leave(&self, record: OpenRecord, answer: HttpResponse) -> HttpResponse {
         let span = self.context.trace.step(Step::Audit);
         match self.edge.worker.settle(record, answer.status().as_u16()).await {
             Ok(()) => answer,

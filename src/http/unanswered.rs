@@ -2,17 +2,14 @@
 //!
 //! Nothing is counted for a request that is answered.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
-};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// How many requests have ended without an answer. Clones share the count.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Unanswered(Arc<AtomicUsize>);
+/// How many requests have ended without an answer.
+#[derive(Debug, Default)]
+pub(super) struct Unanswered(AtomicUsize);
 
-/// A request under way.
-pub(super) struct Underway(Option<Unanswered>);
+/// A request under way. It borrows the count: one that it owned would be written by all workers for each request.
+pub(super) struct Underway<'a>(Option<&'a Unanswered>);
 
 impl Unanswered {
     pub(super) fn count(&self) -> usize {
@@ -20,20 +17,20 @@ impl Unanswered {
     }
 
     /// A request that is counted if it is dropped before it is answered.
-    pub(super) fn underway(&self) -> Underway {
-        Underway(Some(self.clone()))
+    pub(super) fn underway(&self) -> Underway<'_> {
+        Underway(Some(self))
     }
 }
 
-impl Underway {
+impl Underway<'_> {
     pub(super) fn answered(mut self) {
         self.0 = None;
     }
 }
 
-impl Drop for Underway {
+impl Drop for Underway<'_> {
     fn drop(&mut self) {
-        if let Some(unanswered) = &self.0 {
+        if let Some(unanswered) = self.0 {
             unanswered.0.fetch_add(1, Ordering::Relaxed);
         }
     }

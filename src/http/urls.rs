@@ -1,16 +1,13 @@
 //! `GET /instances/{instance_id}/backups/{backup_id}/urls`.
 
 use actix_web::{
-    HttpRequest, HttpResponse, Resource,
-    http::header::{self, HeaderName},
-    web,
+    HttpRequest, HttpResponse,
+    http::header::{self, HeaderName, HeaderValue},
 };
 
 use super::{
     accept::{self, Format},
     cache_status::cache_status,
-    context::Context,
-    ops::only_get,
     query::UrlsQuery,
     render,
     request::{BackupPath, Incoming, InstancePath, backup_name, instance_id, wants_fresh},
@@ -23,12 +20,8 @@ use crate::{
 /// `Cache-Status` (RFC 9211).
 pub(super) const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
-pub(super) fn resource() -> Resource {
-    web::resource("/{instance_id}/backups/{backup_id}/urls")
-        .route(web::get().to(urls))
-        .route(web::head().to(urls))
-        .default_service(web::to(only_get))
-}
+/// What carries a signed URL is for the one who asked, and to be kept by nobody.
+pub(super) const NO_STORE: HeaderValue = HeaderValue::from_static("private, no-store");
 
 /// Get the download URLs of a backup
 ///
@@ -63,10 +56,9 @@ pub(super) fn resource() -> Resource {
     )),
     security(("bearer" = [])),
 )]
-pub(super) async fn urls(request: HttpRequest, context: Context) -> HttpResponse {
-    let mut incoming = Incoming::of(&request, context);
-    let understood = incoming.understand(&request, |incoming| {
-        let (instance, backup) = (instance_id(&request)?, backup_name(&request)?);
+pub(super) async fn urls(request: &HttpRequest, mut incoming: Incoming, instance: &str, backup: &str) -> HttpResponse {
+    let understood = incoming.understand(request, |incoming| {
+        let (instance, backup) = (instance_id(instance)?, backup_name(backup)?);
         let query = UrlsQuery::parse(request.query_string(), incoming.broker())?;
         let format = accept::choose(request.headers(), &Format::ALL)?;
         let network = query.network.unwrap_or(Network::Both);
@@ -92,8 +84,8 @@ pub(super) async fn urls(request: HttpRequest, context: Context) -> HttpResponse
 fn respond(answer: &UrlsAnswer, format: Format, network: Network) -> HttpResponse {
     HttpResponse::Ok()
         .insert_header((header::CONTENT_TYPE, format.content_type()))
-        .insert_header((header::CACHE_CONTROL, "private, no-store"))
-        .insert_header((header::VARY, "Accept"))
+        .insert_header((header::CACHE_CONTROL, NO_STORE))
+        .insert_header((header::VARY, HeaderValue::from_static("Accept")))
         .insert_header((CACHE_STATUS, cache_status(answer.source, answer.ttl_seconds)))
         .body(render::body(&answer.entry.value, format, network))
 }

@@ -6,11 +6,12 @@ use super::{Denial, reason::Reason, token::MAX_TOKEN_BYTES};
 
 const REALM: &str = "redis-backup-gateway";
 
-/// The bearer token among the values of all `Authorization` header fields of a request.
+/// What stands where the bearer token stands, among the values of all `Authorization` header fields of a request. Whether
+/// it is a token at all is [`b64token`]'s question, which need not be asked of one that was accepted before.
 ///
 /// Another scheme is as good as no token: the caller did not know what to send (RFC 6750 section 3.1). Two fields are
 /// refused even if they agree, because something in front of us may have believed the other one.
-pub fn bearer<'a>(values: impl IntoIterator<Item = &'a [u8]>) -> Result<&'a str, Denial> {
+pub fn bearer<'a>(values: impl IntoIterator<Item = &'a [u8]>) -> Result<&'a [u8], Denial> {
     let mut values = values.into_iter();
     let value = values.next().ok_or(Denial::NoToken)?;
     if values.next().is_some() {
@@ -22,11 +23,16 @@ pub fn bearer<'a>(values: impl IntoIterator<Item = &'a [u8]>) -> Result<&'a str,
         return Err(Denial::NoToken);
     }
     let blanks = rest.iter().take_while(|byte| **byte == b' ').count();
-    let token = &rest[blanks..];
-    if token.len() > MAX_TOKEN_BYTES {
+    let credentials = &rest[blanks..];
+    if credentials.len() > MAX_TOKEN_BYTES {
         return Err(Denial::Refused(Reason::TooLarge));
     }
-    match std::str::from_utf8(token) {
+    Ok(credentials)
+}
+
+/// The token, if it is of the form of one.
+pub fn b64token(credentials: &[u8]) -> Result<&str, Denial> {
+    match std::str::from_utf8(credentials) {
         Ok(token) if is_b64token(token) => Ok(token),
         _ => Err(Denial::Refused(Reason::AuthorizationMalformed)),
     }
@@ -47,8 +53,9 @@ pub fn challenge(denial: Denial) -> String {
 
 /// RFC 6750 section 2.1: `1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="`.
 fn is_b64token(text: &str) -> bool {
+    let is_fit = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/');
     let stem = text.trim_end_matches('=');
-    !stem.is_empty() && stem.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte))
+    !stem.is_empty() && stem.bytes().all(is_fit)
 }
 
 #[cfg(test)]
@@ -57,6 +64,10 @@ mod tests {
 
     use super::*;
 
+    fn read<'a>(values: impl IntoIterator<Item = &'a [u8]>) -> Result<&'a str, Denial> {
+        bearer(values).and_then(b64token)
+    }
+
     fn refused(reason: Reason) -> Result<&'static str, Denial> {
         Err(Denial::Refused(reason))
     }
@@ -64,16 +75,16 @@ mod tests {
     #[test]
     fn the_scheme_is_read_in_any_case() {
         for value in ["Bearer a.b.c", "bearer a.b.c", "BEARER a.b.c", "Bearer  a.b.c"] {
-            assert_eq!(bearer([value.as_bytes()]), Ok("a.b.c"), "{value}");
+            assert_eq!(read([value.as_bytes()]), Ok("a.b.c"), "{value}");
         }
-        assert_eq!(bearer([b"Bearer AZaz09-._~+/==".as_slice()]), Ok("AZaz09-._~+/=="));
+        assert_eq!(read([b"Bearer AZaz09-._~+/==".as_slice()]), Ok("AZaz09-._~+/=="));
     }
 
     #[test]
     fn another_scheme_is_no_token() {
-        assert_eq!(bearer([]), Err(Denial::NoToken));
+        assert_eq!(read([]), Err(Denial::NoToken));
         for value in ["", "Basic YTpi", "Bearera.b.c", "Bearer\ta.b.c", "a.b.c", " Bearer a.b.c", "DPoP a.b.c"] {
-            assert_eq!(bearer([value.as_bytes()]), Err(Denial::NoToken), "{value}");
+            assert_eq!(read([value.as_bytes()]), Err(Denial::NoToken), "{value}");
         }
     }
 
@@ -81,8 +92,8 @@ mod tests {
     fn more_than_one_field_is_refused_even_if_they_agree() {
         let value = b"Bearer a.b.c".as_slice();
 
-        assert_eq!(bearer([value, value]), refused(Reason::AuthorizationRepeated));
-        assert_eq!(bearer([b"Basic YTpi".as_slice(), value]), refused(Reason::AuthorizationRepeated));
+        assert_eq!(read([value, value]), refused(Reason::AuthorizationRepeated));
+        assert_eq!(read([b"Basic YTpi".as_slice(), value]), refused(Reason::AuthorizationRepeated));
     }
 
     #[test]
@@ -100,9 +111,9 @@ mod tests {
             "Bearer a\0",
             "Bearer a\tb",
         ] {
-            assert_eq!(bearer([value.as_bytes()]), refused(Reason::AuthorizationMalformed), "{value:?}");
+            assert_eq!(read([value.as_bytes()]), refused(Reason::AuthorizationMalformed), "{value:?}");
         }
-        assert_eq!(bearer([b"Bearer \xff".as_slice()]), refused(Reason::AuthorizationMalformed));
+        assert_eq!(read([b"Bearer \xff".as_slice()]), refused(Reason::AuthorizationMalformed));
     }
 
     #[test]
@@ -110,8 +121,8 @@ mod tests {
         let longest = format!("Bearer {}", "a".repeat(MAX_TOKEN_BYTES));
         let longer = format!("Bearer {}", "\u{7f}".repeat(MAX_TOKEN_BYTES + 1));
 
-        assert!(bearer([longest.as_bytes()]).is_ok());
-        assert_eq!(bearer([longer.as_bytes()]), refused(Reason::TooLarge));
+        assert!(read([longest.as_bytes()]).is_ok());
+        assert_eq!(read([longer.as_bytes()]), refused(Reason::TooLarge));
     }
 
     #[test]
@@ -127,7 +138,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_token_is_of_the_characters_that_rfc_6750_allows(value in prop::collection::vec(any::<u8>(), 0..64)) {
-            if let Ok(token) = bearer([[b"Bearer ", value.as_slice()].concat().as_slice()]) {
+            if let Ok(token) = read([[b"Bearer ", value.as_slice()].concat().as_slice()]) {
                 prop_assert!(token.bytes().all(|byte| byte.is_ascii_graphic() && !b"\",;\\".contains(&byte)));
             }
         }

@@ -6,16 +6,16 @@
 
 mod ed25519;
 mod jwk;
+mod verifier;
 
 use std::{fmt, sync::Arc};
 
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use jsonwebtoken::{DecodingKey, crypto};
 use secrecy::{ExposeSecret as _, SecretSlice};
 use sha2::{Digest, Sha256};
 
 pub use jwk::Unusable;
+use verifier::Verifier;
 
 use super::{
     Algorithm,
@@ -49,7 +49,7 @@ pub struct Key {
 }
 
 enum Material {
-    Public(DecodingKey),
+    Public(Verifier),
     Secret(SecretSlice<u8>),
 }
 
@@ -192,21 +192,20 @@ impl Key {
         self.kind.suits(algorithm) && self.algorithm.is_none_or(|only| only == algorithm)
     }
 
-    /// Whether `signature`, base64url, is this key's over `message`.
-    pub(super) fn verifies(&self, algorithm: Algorithm, message: &[u8], signature: &str) -> bool {
+    /// Whether `signature` is this key's over `message`.
+    pub(super) fn verifies(&self, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> bool {
         self.fits(algorithm)
             && match &self.material {
-                Material::Public(key) => crypto::verify(signature, message, key, algorithm.into()).unwrap_or(false),
+                Material::Public(key) => key.verifies(algorithm, message, signature),
                 Material::Secret(secret) => is_mac(secret.expose_secret(), message, signature),
             }
     }
 }
 
 /// Compares in constant time.
-fn is_mac(secret: &[u8], message: &[u8], signature: &str) -> bool {
-    let Ok(signature) = URL_SAFE_NO_PAD.decode(signature) else { return false };
+fn is_mac(secret: &[u8], message: &[u8], signature: &[u8]) -> bool {
     let mac = Hmac::<Sha256>::new_from_slice(secret).map(|mac| mac.chain_update(message));
-    mac.is_ok_and(|mac| mac.verify_slice(&signature).is_ok())
+    mac.is_ok_and(|mac| mac.verify_slice(signature).is_ok())
 }
 
 /// Nothing of the keys themselves, and no fingerprint: that of a poor secret could be guessed from.
@@ -237,23 +236,6 @@ impl Kind {
             Self::P384 => algorithm == Es384,
             Self::Ed25519 => algorithm == EdDsa,
             Self::Secret => algorithm == Algorithm::Hs256,
-        }
-    }
-}
-
-impl From<Algorithm> for jsonwebtoken::Algorithm {
-    fn from(algorithm: Algorithm) -> Self {
-        match algorithm {
-            Algorithm::Hs256 => Self::HS256,
-            Algorithm::Rs256 => Self::RS256,
-            Algorithm::Rs384 => Self::RS384,
-            Algorithm::Rs512 => Self::RS512,
-            Algorithm::Ps256 => Self::PS256,
-            Algorithm::Ps384 => Self::PS384,
-            Algorithm::Ps512 => Self::PS512,
-            Algorithm::Es256 => Self::ES256,
-            Algorithm::Es384 => Self::ES384,
-            Algorithm::EdDsa => Self::EdDSA,
         }
     }
 }

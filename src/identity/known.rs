@@ -1,25 +1,36 @@
 //! Tokens that were verified, so that the next request with one costs a hash and a look-up.
 //!
 //! The SHA-256 of the whole token is the key: a shorter hash could be met by a forged token, and the token itself would
-//! be a secret that lies in memory for a day. Only successes are kept, and being kept proves nothing by itself: whoever
-//! takes an entry out checks again what time and revocation may have changed.
+//! be a secret that lies in memory for a day. Only successes are kept, until they are met again after their time or there
+//! is no room, and being kept proves nothing by itself: whoever takes an entry out checks again what time and revocation
+//! may have changed.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc};
 
-use moka::sync::Cache;
+use quick_cache::{
+    Weighter,
+    sync::{Cache, DefaultLifecycle},
+};
 use sha2::{Digest as _, Sha256};
 
 use super::{key_set::KeySet, token::VerifiedToken};
+use crate::domain::FastHashing;
 
-/// What all entries together may weigh: some ten thousand tokens of the usual size.
+/// What all entries together may weigh.
 const MOST_BYTES: u64 = 32 << 20;
+
+/// How many that is of tokens of the usual size.
+const MOST_TOKENS: usize = 32_768;
 
 /// The SHA-256 of a token.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Fingerprint([u8; 32]);
 
 /// The tokens.
-pub(super) struct KnownTokens(Cache<Fingerprint, Arc<Known>>);
+pub(super) struct KnownTokens(Cache<Fingerprint, Arc<Known>, ByBytes, FastHashing>);
+
+#[derive(Clone)]
+struct ByBytes;
 
 /// A token, and what its acceptance rests on.
 pub(super) struct Known {
@@ -32,22 +43,15 @@ pub(super) struct Known {
 }
 
 impl Fingerprint {
-    pub(super) fn of(token: &str) -> Self {
+    pub(super) fn of(token: &[u8]) -> Self {
         Self(Sha256::digest(token).into())
     }
 }
 
 impl KnownTokens {
-    /// No tokens yet. None is kept for longer than `life`, which no token outlives.
-    pub(super) fn new(life: Duration) -> Self {
-        // moka takes no lifetime beyond a thousand years.
-        const LONGEST: Duration = Duration::from_secs(366 * 86_400);
-        let cache = Cache::builder()
-            .max_capacity(MOST_BYTES)
-            .weigher(|_, known: &Arc<Known>| known.weight_bytes())
-            .time_to_live(life.min(LONGEST))
-            .build();
-        Self(cache)
+    /// No tokens yet.
+    pub(super) fn new() -> Self {
+        Self(Cache::with(MOST_TOKENS, MOST_BYTES, ByBytes, FastHashing::default(), DefaultLifecycle::default()))
     }
 
     pub(super) fn get(&self, fingerprint: &Fingerprint) -> Option<Arc<Known>> {
@@ -59,23 +63,26 @@ impl KnownTokens {
     }
 
     pub(super) fn forget(&self, fingerprint: &Fingerprint) {
-        self.0.invalidate(fingerprint);
+        self.0.remove(fingerprint);
+    }
+}
+
+impl Weighter<Fingerprint, Arc<Known>> for ByBytes {
+    fn weight(&self, _fingerprint: &Fingerprint, known: &Arc<Known>) -> u64 {
+        known.weight_bytes()
     }
 }
 
 impl Known {
     /// About what the entry takes: its texts, and the structures around them.
-    fn weight_bytes(&self) -> u32 {
+    fn weight_bytes(&self) -> u64 {
         const STRUCTURES: usize = 768;
-        const TEXT: usize = 32;
-        let caller = &self.token.caller;
-        let lists = caller.groups.iter().chain(&caller.scopes).map(|text| text.len() + TEXT).sum::<usize>();
-        u32::try_from(STRUCTURES + caller.subject.len() + lists).unwrap_or(u32::MAX)
+        (STRUCTURES + self.token.caller.weight_bytes()) as u64
     }
 }
 
 impl fmt::Debug for KnownTokens {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("KnownTokens").field(&self.0.entry_count()).finish()
+        f.debug_tuple("KnownTokens").field(&self.0.len()).finish()
     }
 }

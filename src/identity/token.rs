@@ -1,7 +1,7 @@
 //! One bearer token: bytes, an issuer's rules, its keys and the time in; a caller or a reason out.
 //!
 //! It follows RFC 8725. It does no I/O, asks no clock, and trusts no claim before the signature has held. Parsing and
-//! rules are ours, because JWT libraries leave most of the checklist to their users; the signature is `jsonwebtoken`'s.
+//! rules are ours, because JWT libraries leave most of the checklist to their users; the signature is `aws-lc-rs`'s.
 
 mod claims;
 mod header;
@@ -61,7 +61,7 @@ pub struct UnverifiedToken<'a> {
     header: Header,
     claims: Object,
     signed: &'a str,
-    signature: &'a str,
+    signature: Vec<u8>,
 }
 
 impl<'a> UnverifiedToken<'a> {
@@ -75,7 +75,8 @@ impl<'a> UnverifiedToken<'a> {
         let (header, claims) = signed.split_once('.').ok_or(Reason::Encoding)?;
         // A dot too many is left in the claims, where base64url has no place for it.
         let (header, claims) = (decode(header)?, decode(claims)?);
-        if signature.is_empty() || decode(signature).is_err() {
+        let signature = decode(signature)?;
+        if signature.is_empty() {
             return Err(Reason::Encoding);
         }
 
@@ -115,7 +116,7 @@ impl<'a> UnverifiedToken<'a> {
         }
         self.check_algorithm(issuer)?;
         let key = keys.find(self.kid(), self.header.algorithm)?;
-        if !key.verifies(self.header.algorithm, self.signed.as_bytes(), self.signature) {
+        if !key.verifies(self.header.algorithm, self.signed.as_bytes(), &self.signature) {
             return Err(Reason::Signature);
         }
         claims::read(&self.claims, issuer, key.kid(), rules, now)

@@ -70,21 +70,21 @@ impl Route {
     /// The route of a path. Only its shape is looked at, so that a request that is refused before it is routed counts
     /// where it was going.
     pub fn of(path: &str) -> Self {
-        let mut segments = path.split('/').skip(1);
+        let mut segments = path.as_bytes().split(|byte| *byte == b'/').skip(1);
         let (first, rest) = (segments.next(), (segments.next(), segments.next(), segments.next(), segments.next()));
         match (first, rest, segments.next()) {
-            (Some("instances"), (None, ..), _) => Self::Instances,
-            (Some("instances"), (Some(_), Some("backups"), None, _), _) => Self::Backups,
-            (Some("instances"), (Some(_), Some("backups"), Some(_), Some("urls")), None) => Self::Urls,
-            (Some("instances"), (Some(_), Some("backups"), Some(_), Some("files")), Some(_))
+            (Some(b"instances"), (None, ..), _) => Self::Instances,
+            (Some(b"instances"), (Some(_), Some(b"backups"), None, _), _) => Self::Backups,
+            (Some(b"instances"), (Some(_), Some(b"backups"), Some(_), Some(b"urls")), None) => Self::Urls,
+            (Some(b"instances"), (Some(_), Some(b"backups"), Some(_), Some(b"files")), Some(_))
                 if segments.next().is_none() =>
             {
                 Self::File
             }
-            (Some(""), (None, ..), _) => Self::Root,
-            (Some("healthz"), (None, ..), _) => Self::Healthz,
-            (Some("openapi.json"), (None, ..), _) => Self::OpenApi,
-            (Some("docs"), ..) => Self::Docs,
+            (Some(b""), (None, ..), _) => Self::Root,
+            (Some(b"healthz"), (None, ..), _) => Self::Healthz,
+            (Some(b"openapi.json"), (None, ..), _) => Self::OpenApi,
+            (Some(b"docs"), ..) => Self::Docs,
             _ => Self::Unmatched,
         }
     }

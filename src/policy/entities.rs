@@ -21,12 +21,9 @@ use crate::domain::{Action, Caller, InstanceId, Region};
 /// It depends on the caller alone, so it can be made once and asked about for a thousand instances, and outlives a
 /// reload of the policies. What it costs is paid with the first question, for most callers' answers are remembered.
 #[derive(Clone, Debug)]
-pub struct Principal(Arc<Unasked>);
-
-#[derive(Debug)]
-struct Unasked {
+pub struct Principal {
     caller: Arc<Caller>,
-    entity: OnceLock<User>,
+    user: OnceLock<Arc<User>>,
 }
 
 /// The caller as an entity, with nobody beside it.
@@ -39,7 +36,7 @@ struct User {
 impl Principal {
     /// The principal of a caller.
     pub fn new(caller: &Arc<Caller>) -> Self {
-        Self(Arc::new(Unasked { caller: Arc::clone(caller), entity: OnceLock::new() }))
+        Self { caller: Arc::clone(caller), user: OnceLock::new() }
     }
 
     /// The id in policies.
@@ -54,7 +51,7 @@ impl Principal {
     }
 
     fn user(&self) -> &User {
-        self.0.entity.get_or_init(|| User::new(&self.0.caller))
+        self.user.get_or_init(|| Arc::new(User::new(&self.caller)))
     }
 }
 

@@ -13,10 +13,10 @@ use governor::{
     Quota, RateLimiter,
     clock::{self, Clock as _},
     middleware::StateInformationMiddleware,
-    state::keyed::DefaultKeyedStateStore,
+    state::keyed::DashMapStateStore,
 };
 
-use crate::domain::{Caller, Clock};
+use crate::domain::{Caller, Clock, FastHashing};
 
 /// What `[rate_limit.per_caller]` says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub struct CallerLimits {
 /// The quotas of all callers.
 pub struct CallerQuota {
     limits: CallerLimits,
-    limiter: RateLimiter<Key, DefaultKeyedStateStore<Key>, Monotonic, StateInformationMiddleware>,
+    limiter: RateLimiter<Key, DashMapStateStore<Key, FastHashing>, Monotonic, StateInformationMiddleware>,
 }
 
 /// Where a caller stands after a request.
@@ -62,7 +62,7 @@ impl CallerQuota {
     /// A quota for whoever comes.
     pub fn new(limits: CallerLimits, clock: Clock) -> Self {
         let quota = Quota::per_second(limits.requests_per_second).allow_burst(limits.burst);
-        let limiter = RateLimiter::new(quota, DefaultKeyedStateStore::default(), Monotonic(clock));
+        let limiter = RateLimiter::new(quota, DashMapStateStore::default(), Monotonic(clock));
         Self { limits, limiter }
     }
 

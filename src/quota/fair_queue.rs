@@ -82,6 +82,8 @@ pub enum Full {
 pub struct FairQueue {
     bounds: Bounds,
     fetches: Arena<Fetch>,
+    /// Those of them that somebody stands for.
+    waiting: usize,
     lines: Lines,
 }
 
@@ -93,10 +95,19 @@ struct Fetch {
     places: Vec<Key>,
 }
 
+impl Fetch {
+    /// Comes to another stage; `waiting` counts the fetches that wait.
+    fn enter(&mut self, stage: Stage, waiting: &mut usize) {
+        *waiting -= usize::from(self.stage == Stage::Waiting);
+        *waiting += usize::from(stage == Stage::Waiting);
+        self.stage = stage;
+    }
+}
+
 impl FairQueue {
     /// An empty queue.
     pub fn new(bounds: Bounds) -> Self {
-        Self { bounds, fetches: Arena::new(), lines: Lines::new() }
+        Self { bounds, fetches: Arena::new(), waiting: 0, lines: Lines::new() }
     }
 
     /// Places that stand in a line.
@@ -104,9 +115,9 @@ impl FairQueue {
         self.lines.people_standing() + self.lines.background_standing()
     }
 
-    /// Fetches that somebody stands for, in time proportional to all there are.
+    /// Fetches that somebody stands for.
     pub fn fetches_waiting(&self) -> usize {
-        self.fetches.values().filter(|fetch| fetch.stage == Stage::Waiting).count()
+        self.waiting
     }
 
     /// Whether nobody stands in any line.
@@ -116,7 +127,7 @@ impl FairQueue {
 
     /// Whether nothing is kept: no fetch, no place, no name.
     pub fn holds_nothing(&self) -> bool {
-        self.fetches.is_empty() && self.lines.hold_nothing()
+        self.fetches.is_empty() && self.waiting == 0 && self.lines.hold_nothing()
     }
 
     /// Makes a fetch known, for which nobody stands so far.
@@ -153,7 +164,7 @@ impl FairQueue {
         let place = self.lines.enrol(line, fetch.0, record.places.len());
         record.places.push(place);
         if record.stage == Stage::New {
-            record.stage = Stage::Waiting;
+            record.enter(Stage::Waiting, &mut self.waiting);
             record.waiting_since = now;
         }
         if record.stage == Stage::Waiting {
@@ -175,7 +186,7 @@ impl FairQueue {
         if !fetch.places.is_empty() || fetch.stage != Stage::Waiting {
             return None;
         }
-        fetch.stage = Stage::Abandoned;
+        fetch.enter(Stage::Abandoned, &mut self.waiting);
         Some(FetchId(gone.fetch))
     }
 
@@ -194,7 +205,7 @@ impl FairQueue {
     /// Serves one fetch out of turn: where nobody else waits, turns are not kept.
     pub fn serve(&mut self, fetch: FetchId) -> Option<Served> {
         let record = self.fetches.get_mut(fetch.0)?;
-        record.stage = Stage::Served;
+        record.enter(Stage::Served, &mut self.waiting);
         for &place in &record.places {
             self.lines.step_out(place);
         }
@@ -212,10 +223,10 @@ impl FairQueue {
             return record.stage == Stage::Waiting;
         }
         if record.places.is_empty() {
-            record.stage = Stage::Abandoned;
+            record.enter(Stage::Abandoned, &mut self.waiting);
             return false;
         }
-        record.stage = Stage::Waiting;
+        record.enter(Stage::Waiting, &mut self.waiting);
         record.waiting_since = now;
         for &place in &record.places {
             self.lines.step_back_in(place, now);
@@ -225,7 +236,9 @@ impl FairQueue {
 
     /// Forgets a fetch; the places for it leave, and their owners' later leaving changes nothing.
     pub fn close(&mut self, fetch: FetchId) {
-        for place in self.fetches.remove(fetch.0).into_iter().flat_map(|record| record.places) {
+        let Some(mut record) = self.fetches.remove(fetch.0) else { return };
+        record.enter(Stage::Abandoned, &mut self.waiting);
+        for place in record.places {
             self.lines.dismiss(place);
         }
     }

@@ -9,7 +9,7 @@ mod handles;
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::{Duration, Instant},
 };
 
@@ -19,7 +19,7 @@ use super::{
     Limits,
     fair_queue::{Bounds, FairQueue, FetchId, Full, Line, PlaceId, Served, Stage},
     shared::{
-        fleet::{BucketKeys, Fleet, Taken},
+        fleet::{BucketKeys, Fleet, Holder, Taken},
         ledger::Ledger,
         membership::Lease,
         protocol::{Books, Take},
@@ -87,7 +87,8 @@ impl Bucket {
     pub fn shared(limits: Limits, clock: Clock, fleet: &Fleet, name: &str) -> (Self, Driver) {
         let ledger = Ledger::new(fleet.agreement(), fleet.lease(), clock.monotonic());
         let (shared, wake) = Shared::new(limits, clock, Tokens::Shared(Box::new(ledger)));
-        let keys = fleet.enrol(name, Arc::downgrade(&shared));
+        let holder: Weak<dyn Holder> = Arc::<Shared>::downgrade(&shared);
+        let keys = fleet.enrol(name, holder);
         let driver = Driver::new(&shared, wake, Some((fleet.clone(), keys)));
         (Self(shared), driver)
     }
@@ -162,29 +163,6 @@ impl Shared {
         (Arc::new(Self { limits, clock, state: Mutex::new(state), wake: wake.clone() }), wake)
     }
 
-    /// Tells how the membership among those who share the tokens stands.
-    pub(super) fn set_lease(&self, lease: Lease) {
-        self.change_tokens(|tokens| {
-            if let Some(ledger) = tokens.ledger() {
-                ledger.set_lease(lease);
-            }
-        });
-    }
-
-    /// The books of the tokens for a sign of life at `now`.
-    pub(super) fn books(&self, now: Instant) -> Books {
-        let mut state = self.lock();
-        let waiting = state.queue.fetches_waiting();
-        state.tokens.ledger().map(|ledger| ledger.books(waiting, now)).unwrap_or_default()
-    }
-
-    /// The sign of life was answered: see [`Ledger::booked`].
-    pub(super) fn booked(&self, books: &Books, leave_by: Instant) {
-        if let Some(ledger) = self.lock().tokens.ledger() {
-            ledger.booked(books, leave_by);
-        }
-    }
-
     /// What came of a wish.
     fn took(&self, reply: Option<&Taken>, now: Instant) {
         self.change_tokens(|tokens| match (tokens.ledger(), reply) {
@@ -212,6 +190,28 @@ impl Shared {
         if somebody_waits {
             self.wake.notify_one();
         }
+    }
+}
+
+impl Holder for Shared {
+    fn books(&self, now: Instant) -> Books {
+        let mut state = self.lock();
+        let waiting = state.queue.fetches_waiting();
+        state.tokens.ledger().map(|ledger| ledger.books(waiting, now)).unwrap_or_default()
+    }
+
+    fn booked(&self, books: &Books, leave_by: Instant) {
+        if let Some(ledger) = self.lock().tokens.ledger() {
+            ledger.booked(books, leave_by);
+        }
+    }
+
+    fn set_lease(&self, lease: Lease) {
+        self.change_tokens(|tokens| {
+            if let Some(ledger) = tokens.ledger() {
+                ledger.set_lease(lease);
+            }
+        });
     }
 }
 
@@ -275,8 +275,8 @@ impl State {
 
     /// What to ask the store for at `now`, where tokens come from there.
     fn wish(&mut self, now: Instant) -> Option<Take> {
-        let waiting = self.queue.fetches_waiting();
-        self.tokens.ledger()?.wish(waiting, now)
+        let ledger = self.tokens.ledger()?;
+        ledger.wish(self.queue.fetches_waiting(), now)
     }
 
     fn hand_out(&mut self, served: Served, token: Token, now: Instant) {

@@ -8,6 +8,7 @@ pub mod fleet;
 pub mod ledger;
 pub mod membership;
 pub mod protocol;
+mod service;
 
 use std::{num::NonZeroU32, time::Duration};
 
@@ -21,8 +22,16 @@ pub const HEARTBEAT: Duration = Duration::from_millis(100);
 /// than that for long cannot keep the pace of a quota.
 const LONGEST_TRIP: Duration = Duration::from_millis(100);
 
-/// By how much the rates of two clocks may differ: time daemons correct each by 500 ppm at most.
+/// By how much the rates of two clocks may differ for as long as they like. `ntpd`, `timesyncd` and Linux's own correction
+/// keep each within 500 ppm; `chronyd` may take 83,333 for a while (`maxslewrate`), and that is what [`SLEW`] is for.
 const CLOCK_RATES: f64 = 1e-3;
+
+/// How far the store's clock may run ahead beyond those rates before it counts as set. Tokens stay away for as much longer,
+/// so that it costs no exactness; and half a percent of a saturated quota.
+const SLEW: Duration = Duration::from_millis(5);
+
+/// How long a call counts: the span over which the upstream does, on a store's clock that may be ahead by [`SLEW`].
+const COUNTED: Duration = SECOND.saturating_add(SLEW);
 
 /// What two clocks may come apart over the spans that are waited here.
 const DRIFT: Duration = Duration::from_millis(10);
@@ -50,6 +59,11 @@ impl Agreement {
     /// What a replica may use in a second while it is cut off; zero where there are more replicas than tokens.
     pub fn share(&self) -> u32 {
         self.tokens / self.replicas
+    }
+
+    /// Within how long a call arrives, by the clock of a store that may be ahead.
+    pub fn arrival(&self) -> Duration {
+        self.guard + SLEW
     }
 
     /// How long a lease lasts: two signs of life may be lost.

@@ -7,12 +7,11 @@ use super::{
     failures::{Failure, Failures},
 };
 use crate::{
-    broker,
     cache::{
         Shared,
         shared::{Ring, RingError},
     },
-    domain::Clock,
+    domain::{Clock, RequestId},
     quota::{Agreement, Fleet, Heart},
     store::{Keeper, SetupError, Store},
 };
@@ -41,7 +40,7 @@ impl Sharing {
             .keep(keeper.check_files(), |error: SetupError| Failure { key: error.key(), reason: error.to_string() });
         // Another restriction of downloads makes other URLs.
         let scope = [setup.tencent.account.as_bytes(), &setup.tencent.download_digest()];
-        let process = broker::random_id();
+        let process = RequestId::random();
         let (limits, settings) = (setup.rate_limit, store.settings());
         let agreement = Agreement::new(limits.requests_per_second, limits.guard, settings.replicas, settings.timeout);
         let (fleet, heart) =

@@ -81,7 +81,9 @@ fn assemble(setup: Setup, parts: Parts, clock: Clock) -> io::Result<Gateway> {
     };
     let (broker, drivers) = Broker::new(&tencent, setup.rate_limit, setup.cache, rooms, clock.clone());
     let caller_quota = Arc::new(CallerQuota::new(setup.per_caller, clock.clone()));
-    let health = Arc::new(Health::new(Arc::clone(&broker), Arc::clone(&identity), traces.clone()));
+    let fleet = sharing.as_ref().map(|sharing| sharing.fleet.clone());
+    let health = Health::new(Arc::clone(&broker), Arc::clone(&identity), traces.clone(), fleet.clone());
+    let health = Arc::new(health);
 
     let mut reloadables = vec![
         Reloadable::policies(setup.policy.dir, policies_seen, Arc::clone(&broker)),
@@ -91,7 +93,6 @@ fn assemble(setup: Setup, parts: Parts, clock: Clock) -> io::Result<Gateway> {
     if let Some(tls) = &tls {
         reloadables.push(Reloadable::tls(Arc::clone(tls), Arc::clone(&metrics)));
     }
-    let fleet = sharing.as_ref().map(|sharing| sharing.fleet.clone());
     if let Some(Sharing { mut keeper, heart, cache, .. }) = sharing {
         rt::spawn(async move { keep_at("shared store", async || keeper.run().await).await });
         rt::spawn(async move { keep_at("shared quota", async || heart.beat().await).await });
@@ -109,12 +110,14 @@ fn assemble(setup: Setup, parts: Parts, clock: Clock) -> io::Result<Gateway> {
     let edge = {
         let (health, credentials) = (Arc::clone(&health), Arc::clone(&credentials));
         let (caller_quota, traces) = (Arc::clone(&caller_quota), traces.clone());
+        let ratelimit_policy = http::ratelimit_policy(&caller_quota);
         move || {
             let client = Client::new(Arc::clone(&tencent), &roots, Arc::clone(&credentials), clock.clone());
             Rc::new(Edge {
                 worker: Rc::new(Worker::new(Arc::clone(&broker), client)),
                 identity: Arc::clone(&identity),
                 caller_quota: Arc::clone(&caller_quota),
+                ratelimit_policy: ratelimit_policy.clone(),
                 lines: Lines::default(),
                 tracer: traces.tracer(&clock),
                 cors: cors.clone(),

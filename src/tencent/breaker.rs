@@ -119,6 +119,15 @@ impl Breaker {
         }
     }
 
+    /// The call was not made, or nothing was learnt of it. Where it was the probe, another may go at once.
+    pub fn withdrawn(&mut self, pass: &Pass) {
+        if let State::Probing { since, pause } = self.state
+            && pass.era == self.era
+        {
+            self.change(State::Open { until: since, pause });
+        }
+    }
+
     fn change(&mut self, state: State) {
         self.state = state;
         self.era += 1;
@@ -220,6 +229,23 @@ mod tests {
 
         assert!(next.is_ok());
         assert!(breaker.is_open(), "a lost probe came back and spoke for the next one");
+    }
+
+    #[test]
+    fn a_probe_that_is_withdrawn_leaves_its_place_to_another_at_once() {
+        let clock = clock();
+        let mut breaker = opened(&clock);
+        clock.advance(FIRST_PAUSE);
+        let probe = breaker.enter(clock.monotonic()).unwrap();
+
+        breaker.withdrawn(&probe);
+        let next = breaker.enter(clock.monotonic()).unwrap();
+        breaker.withdrawn(&probe);
+        let meanwhile = breaker.check(clock.monotonic());
+        breaker.failed(&next, clock.monotonic());
+
+        assert_eq!(meanwhile, Err(CircuitOpen { retry_after: WAIT_FOR_PROBE }));
+        assert_eq!(breaker.check(clock.monotonic()), Err(CircuitOpen { retry_after: FIRST_PAUSE * 2 }));
     }
 
     #[test]

@@ -297,6 +297,11 @@ impl UpstreamRequestId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The same, shared and not copied.
+    pub fn shared(&self) -> Arc<str> {
+        Arc::clone(&self.0)
+    }
 }
 
 fn is_token(text: &str, beside: &[u8]) -> bool {

@@ -180,13 +180,14 @@ async fn serve(config: Config) -> (SocketAddr, Arc<Metrics>, actix_web::dev::Ser
     let (broker, _drivers) = Broker::new(&tencent, config.rate_limit, config.cache, rooms, clock.clone());
     let caller_quota = Arc::new(CallerQuota::new(config.per_caller, clock.clone()));
     let traces = Traces::start(None, &clock).unwrap();
-    let health = Arc::new(Health::new(Arc::clone(&broker), Arc::clone(&identity), traces.clone()));
+    let health = Arc::new(Health::new(Arc::clone(&broker), Arc::clone(&identity), traces.clone(), None));
     let cors = http::cors::Cors::new(&config.cors);
     let edge = move || {
         let client = Client::new(Arc::clone(&tencent), &roots, Arc::clone(&credentials), clock.clone());
         Rc::new(Edge {
             worker: Rc::new(Worker::new(Arc::clone(&broker), client)),
             identity: Arc::clone(&identity),
+            ratelimit_policy: http::ratelimit_policy(&caller_quota),
             caller_quota: Arc::clone(&caller_quota),
             lines: Lines::default(),
             tracer: traces.tracer(&clock),
@@ -232,7 +233,7 @@ async fn decide_and_panic(request: actix_web::HttpRequest) -> HttpResponse {
         principal: Principal::new(&caller),
         caller,
         client_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
-        reason: "".into(),
+        reason: None,
         request_id: RequestId::try_from("its-own-id").unwrap(),
         trace_id: None,
         trace: Trace::default(),

@@ -14,7 +14,7 @@ use std::{
 use redis::{Connection, Script};
 use redis_backup_gateway::quota::shared::{
     Agreement,
-    protocol::{self, Books, Envelope, Outcome, Purpose, Renewal, Reply, Settled, Take},
+    protocol::{self, Books, Envelope, Known, Outcome, Purpose, Renewal, Reply, Settled, Take},
 };
 use tempfile::TempDir;
 
@@ -186,7 +186,8 @@ impl Trace {
         let micros = match self.chance.between(0, 400) {
             0 => 4_000_000_000,
             1 => 11_000_000,
-            2..=10 => self.chance.between(300_000, 3_000_000),
+            2 => 70_000_000,
+            3..=10 => self.chance.between(300_000, 3_000_000),
             _ => self.chance.between(0, 30_000),
         };
         self.now += micros;
@@ -247,7 +248,9 @@ impl Trace {
                 Books { waits: self.chance.happens(50), settled, open }
             })
             .collect();
-        let renewal = Renewal { purpose, known: self.chance.between(1, 4) as u32, books };
+        let all = self.chance.between(1, 4);
+        let known = Known { all: all as u32, recent: self.chance.between(1, all) as u32 };
+        let renewal = Renewal { purpose, known, books };
         let mut keys = fleet_keys();
         keys.extend((0..BUCKETS).flat_map(bucket_keys));
         let real = ask(&self.renew, &keys, &renewal.arguments(envelope), &mut self.redis.connection);
@@ -317,6 +320,38 @@ fn every_key_ends_by_itself_and_begins_with_the_prefix() {
 }
 
 #[test]
+fn every_key_ends_by_itself_whatever_an_emptied_server_is_asked_first() {
+    let mut redis = Redis::start();
+    let (take, renew) = (Script::new(protocol::TAKE), Script::new(protocol::RENEW));
+    let info: String = redis::cmd("INFO").arg("server").query(&mut redis.connection).unwrap();
+    let run = info.lines().find_map(|line| line.strip_prefix("run_id:")).expect("it has one").trim().to_owned();
+    let void_after = 4_000_000_000_000_000;
+    let envelope =
+        |run: &str| Envelope { run: run.to_owned(), void_after, replica: "a".to_owned(), agreement: agreement(3) };
+    let renewals = [Purpose::Join, Purpose::Stay, Purpose::Void, Purpose::Leave].map(|purpose| {
+        Renewal { purpose, known: Known::ALONE, books: vec![Books::default()] }.arguments(&envelope(&run))
+    });
+    let look_up = Renewal { purpose: Purpose::Stay, known: Known::ALONE, books: Vec::new() }.arguments(&envelope(""));
+    let takes =
+        [0, 1].map(|want| Take { first: 0, want, refused: None, settled: Vec::new() }.arguments(&envelope(&run)));
+    let requests = renewals.iter().chain([&look_up]).map(|arguments| (&renew, arguments));
+
+    for (script, arguments) in requests.chain(takes.iter().map(|arguments| (&take, arguments))) {
+        redis::cmd("FLUSHALL").exec(&mut redis.connection).expect("it empties itself");
+        let mut keys = fleet_keys();
+        keys.extend(bucket_keys(0));
+        let answer = ask(script, &keys, arguments, &mut redis.connection);
+
+        let kept: Vec<String> = redis::cmd("KEYS").arg("*").query(&mut redis.connection).unwrap();
+        assert!(!kept.is_empty(), "{answer:?}");
+        for key in kept {
+            let left: i64 = redis::cmd("PTTL").arg(&key).query(&mut redis.connection).unwrap();
+            assert!((1..=86_400_000).contains(&left), "{key}: {left} after {arguments:?}: {answer:?}");
+        }
+    }
+}
+
+#[test]
 fn the_scripts_read_the_servers_own_clock_and_run_id() {
     let mut redis = Redis::start();
     let info: String = redis::cmd("INFO").arg("server").query(&mut redis.connection).unwrap();
@@ -327,7 +362,7 @@ fn the_scripts_read_the_servers_own_clock_and_run_id() {
     };
     let envelope =
         Envelope { run: String::new(), void_after: 0, replica: "replica".to_owned(), agreement: agreement(3) };
-    let nothing = Renewal { purpose: Purpose::Stay, known: 0, books: Vec::new() };
+    let nothing = Renewal { purpose: Purpose::Stay, known: Known::ALONE, books: Vec::new() };
 
     let before = time(&mut redis);
     let look_up = Script::new(protocol::RENEW);

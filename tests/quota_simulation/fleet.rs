@@ -18,7 +18,7 @@ use redis_backup_gateway::{
             Agreement, HEARTBEAT,
             ledger::{Ledger, Token},
             membership::{Membership, Trip},
-            protocol::{Books, Envelope, Granted, Outcome, Purpose, Renewal, Renewed, Reply, Take},
+            protocol::{Books, Envelope, Granted, Known, Outcome, Purpose, Renewal, Renewed, Reply, Take},
         },
         window::Pace,
     },
@@ -50,6 +50,8 @@ pub(crate) struct Voyage {
     pub failing: u64,
     /// Percent of the calls that the upstream refuses as one too many.
     pub refused: u64,
+    /// Percent of the fetches whose callers hang up while they wait, and how long after they came at most.
+    pub impatient: (u64, Duration),
     /// How many fetches each replica has waiting at most, and the mean time between two that come.
     pub demand: Vec<(usize, Duration)>,
     /// What goes wrong, and when.
@@ -77,6 +79,8 @@ pub(crate) enum Mishap {
     FailsOver { ahead_millis: i64, data_from: Option<Duration>, stay: u64, stay_for: Duration },
     /// Somebody empties the server.
     IsEmptied,
+    /// The server's clock runs faster by so many millionths for so long.
+    ClockIsSlewed { ppm: u32, lasts: Duration },
     /// The server's clock is set.
     ClockIsSet { by_millis: i64 },
 }
@@ -99,6 +103,7 @@ pub(crate) struct Log {
 enum Event {
     Starts { replica: usize },
     Comes { replica: usize },
+    HangsUp { life: u64, came: Duration },
     Beats { life: u64 },
     Looks { life: u64 },
     AtServer { message: usize },
@@ -113,6 +118,7 @@ enum Event {
     Awakes { replica: usize },
     ServerUp { server: usize },
     Samples,
+    Slews { server: usize, ppm: u32, until: Duration },
 }
 
 /// A process.
@@ -257,6 +263,7 @@ impl Fleet {
         match event {
             Event::Starts { replica } => self.start(replica),
             Event::Comes { replica } => self.come(replica),
+            Event::HangsUp { life, came } => self.hang_up(life, came),
             Event::Beats { life } => self.beat(life),
             Event::Looks { life } => self.look_due(life),
             Event::AtServer { message } => self.serve(message),
@@ -274,6 +281,7 @@ impl Fleet {
                 }
             }
             Event::ServerUp { server } => self.servers[server].up = true,
+            Event::Slews { server, ppm, until } => self.slew(server, ppm, until),
             Event::Samples => {
                 let now = self.now;
                 for server in &mut self.servers {
@@ -287,7 +295,7 @@ impl Fleet {
 
     fn replica_of(&self, event: Event) -> Option<usize> {
         match event {
-            Event::Beats { life } | Event::Looks { life } => self.place_of(life),
+            Event::HangsUp { life, .. } | Event::Beats { life } | Event::Looks { life } => self.place_of(life),
             Event::Heard { message } | Event::GivenUp { message } => Some(self.messages[message].replica),
             Event::Leaves { call } | Event::Opened { call } | Event::Ends { call } => Some(self.calls[call].replica),
             _ => None,
@@ -321,10 +329,24 @@ impl Fleet {
         {
             let now = self.now;
             self.life(life).waiting.push(now);
+            let (percent, most) = self.voyage.impatient;
+            if self.chance.happens(percent) {
+                let patience = self.chance.duration(Duration::ZERO, most);
+                self.schedule(patience, Event::HangsUp { life, came: now });
+            }
             self.look(life);
         }
         let pause = self.chance.memoryless(pause);
         self.schedule(pause, Event::Comes { replica });
+    }
+
+    /// Whoever waits since then leaves, unless its fetch was served.
+    fn hang_up(&mut self, life: u64, came: Duration) {
+        let Some(this) = self.lives.get_mut(&life) else { return };
+        if let Some(at) = this.waiting.iter().position(|waits| *waits == came) {
+            this.waiting.remove(at);
+            self.look(life);
+        }
     }
 
     fn beat(&mut self, life: u64) {
@@ -524,7 +546,7 @@ impl Fleet {
         let asked = Asked { run: &run, now: clock };
         let answer = match &message.content {
             Content::LookUp(purpose) => {
-                let nothing = Renewal { purpose: *purpose, known: 0, books: Vec::new() };
+                let nothing = Renewal { purpose: *purpose, known: Known::ALONE, books: Vec::new() };
                 Answer::Renewal(server.store.renew(&asked, &message.envelope, &[BUCKET], &nothing))
             }
             Content::Renew(renewal) => {
@@ -648,7 +670,16 @@ impl Fleet {
                 self.take_over(data, clock, stay, stay_for);
             }
             Mishap::IsEmptied => self.servers[self.current].store = Store::default(),
+            Mishap::ClockIsSlewed { ppm, lasts } => self.slew(self.current, ppm, self.now + lasts),
             Mishap::ClockIsSet { by_millis } => self.servers[self.current].clock += by_millis * 1000,
+        }
+    }
+
+    /// A millisecond of it.
+    fn slew(&mut self, server: usize, ppm: u32, until: Duration) {
+        if self.now < until {
+            self.servers[server].clock += i64::from(ppm / 1000);
+            self.schedule(Duration::from_millis(1), Event::Slews { server, ppm, until });
         }
     }
 

@@ -4,6 +4,7 @@
 
 #![expect(clippy::print_stderr, reason = "the figures of docs/adr/0011 are shown by --nocapture")]
 
+mod abandoned;
 mod agreement;
 mod alternatives;
 mod chance;

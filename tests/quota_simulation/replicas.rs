@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use crate::{
     chance::Chance,
-    fleet::{Fleet, Mishap, Voyage, agreement, most_in_a_second},
+    fleet::{Fleet, Log, Mishap, Voyage, agreement, most_in_a_second},
     ms,
+    scenario::SECOND,
 };
 
 /// A fleet that wants more than there is, and nothing that goes wrong.
@@ -20,6 +21,7 @@ fn calm(replicas: u32) -> Voyage {
         cold: (0, ms(0)),
         failing: 0,
         refused: 0,
+        impatient: (0, ms(0)),
         demand: vec![(20, ms(5))],
         mishaps: Vec::new(),
         ends_at: Duration::from_secs(20),
@@ -48,6 +50,7 @@ fn wild(chance: &mut Chance) -> Voyage {
         cold: chance.one_of(&[(0, ms(0)), (5, ms(400)), (30, ms(4000)), (100, ms(1500))]),
         failing: chance.one_of(&[0, 5, 40]),
         refused: chance.one_of(&[0, 0, 0, 2]),
+        impatient: chance.one_of(&[(0, ms(0)), (20, ms(500)), (90, ms(5)), (100, ms(120))]),
         demand,
         mishaps,
         ends_at: Duration::from_secs(25),
@@ -111,6 +114,38 @@ fn whatever_happens_no_more_calls_than_tokens_arrive_in_a_rolling_second() {
     }
 }
 
+/// The same after one has been away for more than a minute, which is all that the store then knows of it.
+fn wild_after_a_while(chance: &mut Chance) -> Voyage {
+    let long = Duration::from_secs(70);
+    let mut voyage = wild(chance);
+    for (at, mishap) in &mut voyage.mishaps {
+        *at += long;
+        // It may come back to a store that the others have left, and that is not promised.
+        if let Mishap::FailsOver { stay, .. } = mishap {
+            *stay &= !1;
+        }
+    }
+    let until = chance.duration(long, long + Duration::from_secs(20));
+    let away = match chance.between(0, 2) {
+        0 => Mishap::Dies { replica: 0, back_after: until },
+        _ => Mishap::Cut { replica: 0, lasts: until },
+    };
+    voyage.mishaps.push((ms(5000), away));
+    voyage.ends_at += long;
+    voyage
+}
+
+#[test]
+fn nor_where_one_was_away_for_more_than_a_minute_before_that() {
+    for seed in 0..RUNS / 5 {
+        let voyage = wild_after_a_while(&mut Chance::seeded(seed ^ 0xA3A7));
+        let log = Fleet::run(seed, voyage.clone());
+
+        let (most, from) = most_in_a_second(&log.arrivals);
+        assert!(most <= 20, "seed {seed}: {most} arrivals from {from:?}\n{voyage:#?}");
+    }
+}
+
 #[test]
 fn a_saturated_quota_is_used_to_95_percent_by_any_number_of_replicas_and_no_two_differ_by_much() {
     let span = Duration::from_secs(10);
@@ -138,6 +173,77 @@ fn an_idle_quota_serves_all_its_tokens_at_once_wherever_they_are_wanted() {
         let late = log.waits[0].iter().skip(3).filter(|wait| **wait > ms(10)).count();
         assert_eq!(late, 0, "seed {seed}: {:?}", log.waits[0]);
     }
+}
+
+#[test]
+fn a_clock_of_the_stores_that_is_slewed_lets_no_more_calls_through_and_costs_nothing_within_what_daemons_do() {
+    let from = SETTLED + Duration::from_secs(2);
+    for (ppm, least) in [(1000, 190), (83_000, 0)] {
+        for seed in 0..10 {
+            let mishaps = vec![(from, Mishap::ClockIsSlewed { ppm, lasts: Duration::from_secs(6) })];
+            let log = Fleet::run(seed, Voyage { mishaps, ends_at: from + Duration::from_secs(12), ..calm(3) });
+
+            let used = log.arrivals.iter().filter(|(at, _)| (from..from + 10 * SECOND).contains(at)).count();
+            let (most, at) = most_in_a_second(&log.arrivals);
+            assert!(most <= 20, "seed {seed}: {most} from {at:?} at {ppm} ppm");
+            assert!(used >= least, "seed {seed}: {used} in ten seconds at {ppm} ppm");
+        }
+    }
+}
+
+/// Three of twenty run that could, and want more than there is; the last is gone from the beginning on, without a word.
+fn one_is_gone(gone: Mishap, restarted_at: Duration, data_from: Option<Duration>) -> (Voyage, Log) {
+    let restarts = Mishap::Restarts { after: ms(200), data_from };
+    let mishaps = vec![(SETTLED, gone), (restarted_at, restarts)];
+    let ends_at = restarted_at + Duration::from_secs(30);
+    let voyage = Voyage { running: 4, mishaps, ends_at, ..calm(20) };
+    (voyage.clone(), Fleet::run(11, voyage))
+}
+
+#[test]
+fn a_replica_that_died_a_while_before_the_store_began_anew_costs_its_share_and_no_more() {
+    let dies = Mishap::Dies { replica: 3, back_after: Duration::from_secs(500) };
+    let restarted_at = SETTLED + Duration::from_secs(70);
+    for data_from in [None, Some(ms(0)), Some(ms(1000))] {
+        let (voyage, log) = one_is_gone(dies, restarted_at, data_from);
+
+        let from = restarted_at + Duration::from_secs(10);
+        let used = log.arrivals.iter().filter(|(at, _)| (from..from + Duration::from_secs(10)).contains(at)).count();
+        let (most, at) = most_in_a_second(&log.arrivals);
+        eprintln!("with data from {data_from:?} ago: {used} in ten seconds");
+        assert!(used >= 180, "{used} in ten seconds");
+        assert!(most <= 20, "{most} from {at:?}\n{voyage:#?}");
+    }
+}
+
+#[test]
+fn a_replica_that_was_cut_off_a_while_before_the_store_began_anew_keeps_its_share_and_joins() {
+    let restarted_at = SETTLED + Duration::from_secs(70);
+    let is_cut = Mishap::Cut { replica: 3, lasts: Duration::from_secs(85) };
+    for data_from in [None, Some(ms(0)), Some(ms(1000))] {
+        let (voyage, log) = one_is_gone(is_cut, restarted_at, data_from);
+
+        let (most, at) = most_in_a_second(&log.arrivals);
+        assert!(most <= 20, "{most} from {at:?}\n{voyage:#?}");
+        let end = voyage.ends_at - Duration::from_secs(5);
+        let alone = log.arrivals.iter().filter(|(at, who)| *who == 3 && *at > restarted_at && *at < end).count();
+        let last = log.arrivals.iter().filter(|(at, _)| (end..voyage.ends_at).contains(at)).count();
+        assert!(alone >= 20, "{alone} calls of its own");
+        assert!(last >= 92, "{last} in the last five seconds");
+    }
+}
+
+#[test]
+fn while_one_who_was_there_a_moment_ago_stays_away_from_a_new_store_it_may_be_with_the_one_before() {
+    let (_, log) = one_is_gone(
+        Mishap::Cut { replica: 3, lasts: Duration::from_secs(500) },
+        SETTLED + Duration::from_secs(20),
+        Some(ms(0)),
+    );
+
+    let from = SETTLED + Duration::from_secs(35);
+    let used = log.arrivals.iter().filter(|(at, who)| *who != 3 && (from..from + SECOND).contains(at)).count();
+    assert_eq!(used, 3, "a share for each of those who are there");
 }
 
 #[test]

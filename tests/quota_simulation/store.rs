@@ -4,13 +4,14 @@
 use std::collections::BTreeMap;
 
 use redis_backup_gateway::quota::shared::protocol::{
-    Books, Envelope, Granted, Outcome, Purpose, Renewal, Renewed, Reply, Settled, Take,
+    Books, Envelope, Granted, Known, Outcome, Purpose, Renewal, Renewed, Reply, Settled, Take,
 };
 
 const SECOND: f64 = 1e6;
 const STEP: f64 = 10_000.0;
 const UNKNOWN: f64 = 4.0 * SECOND;
 const LATELY: f64 = 3600.0 * SECOND;
+const RECENTLY: f64 = 60.0 * SECOND;
 const AHEAD: f64 = 50_000.0;
 const HOLD: f64 = 200_000.0;
 const LONGEST: f64 = 100_000.0;
@@ -40,6 +41,7 @@ struct Fleet {
     began: f64,
     last: f64,
     vouched: f64,
+    vouched_recent: f64,
     held: f64,
     held_until: f64,
 }
@@ -50,6 +52,7 @@ struct Bucket {
     open: BTreeMap<String, f64>,
     away: BTreeMap<String, f64>,
     line: Vec<String>,
+    was_taken_from: bool,
     turn: f64,
     contended: f64,
     refused: f64,
@@ -63,6 +66,7 @@ struct Visit {
     run: String,
     began: f64,
     vouched: f64,
+    vouched_recent: f64,
     held: f64,
     held_until: f64,
     lease_until: f64,
@@ -75,6 +79,7 @@ impl Bucket {
             open: BTreeMap::new(),
             away: BTreeMap::new(),
             line: Vec::new(),
+            was_taken_from: false,
             turn: 0.0,
             contended: 0.0,
             refused: 0.0,
@@ -87,12 +92,21 @@ impl Bucket {
         (self.low + (at - self.paused).max(0.0) / RECOVERY).min(1.0)
     }
 
-    fn settle(&mut self, replica: &str, settled: &[Settled], now: f64) {
+    fn interval(&self, tokens: f64, at: f64) -> f64 {
+        (SECOND / tokens / self.rate(at)).ceil()
+    }
+
+    fn settle(&mut self, replica: &str, tokens: f64, settled: &[Settled], now: f64) {
         for Settled { number, back_in } in settled {
             let token = format!("{replica}:{number}");
             let left = back_in.as_nanos().div_ceil(1000) as f64;
-            if self.open.remove(&token).is_some() && left > 0.0 {
+            if self.open.remove(&token).is_none() {
+                continue;
+            }
+            if left > 0.0 {
                 self.away.insert(token, now + left);
+            } else if self.was_taken_from {
+                self.turn -= self.interval(tokens, now);
             }
         }
     }
@@ -125,7 +139,7 @@ impl Store {
         let capacity = self.room(&visit, envelope);
         let members = self.members.clone();
         let bucket = self.bucket(bucket_name, visit.began);
-        bucket.settle(&envelope.replica, &take.settled, now);
+        bucket.settle(&envelope.replica, tokens, &take.settled, now);
         bucket.forget_what_is_back(now);
         if let Some(ago) = take.refused.map(|ago| ago.as_nanos().div_ceil(1000) as f64)
             && now - ago > bucket.refused
@@ -165,7 +179,7 @@ impl Store {
                         let Some(&back_at) = away.get(returns as usize - 1) else { break };
                         due = back_at;
                     }
-                    let interval = (SECOND / tokens / bucket.rate(now)).ceil();
+                    let interval = bucket.interval(tokens, now);
                     if spaced {
                         if returns <= 0.0 {
                             due = now - interval;
@@ -177,7 +191,7 @@ impl Store {
                         break;
                     }
                     bucket.turn = due.max(used_from - interval) + interval;
-                    let back_by = visit.lease_until + SECOND + micros(envelope.agreement.guard);
+                    let back_by = visit.lease_until + SECOND + micros(envelope.agreement.arrival());
                     let number = take.first + granted.len() as u64;
                     bucket.open.insert(format!("{}:{number}", envelope.replica), back_by);
                     granted.push(used_from);
@@ -193,6 +207,7 @@ impl Store {
                 bucket.contended = now.max(granted.last().copied().unwrap_or(0.0)) + HOLD;
             }
         }
+        bucket.was_taken_from = true;
         let used_from = granted.iter().map(|at| at.round_ties_even() as u64).collect();
         let granted = Granted { missing: missing as u32, ask_again_at: again as u64, used_from };
         reply(&visit.run, now as u64, Outcome::Done(granted))
@@ -215,12 +230,17 @@ impl Store {
         match renewal.purpose {
             Purpose::Leave => {
                 if self.members.remove(replica).is_some() {
-                    self.fleet_mut().vouched = (visit.vouched - 1.0).max(0.0);
+                    visit.vouched = (visit.vouched - 1.0).max(0.0);
+                    visit.vouched_recent = (visit.vouched_recent - 1.0).max(0.0);
+                    self.fleet_mut().vouched = visit.vouched;
+                    self.fleet_mut().vouched_recent = visit.vouched_recent;
                 }
             }
             Purpose::Join => {
-                visit.vouched = visit.vouched.max(f64::from(renewal.known));
+                visit.vouched = visit.vouched.max(f64::from(renewal.known.all));
+                visit.vouched_recent = visit.vouched_recent.max(f64::from(renewal.known.recent));
                 self.fleet_mut().vouched = visit.vouched;
+                self.fleet_mut().vouched_recent = visit.vouched_recent;
             }
             Purpose::Stay | Purpose::Void if visit.lease_until <= now => {
                 return reply(server.run, now as u64, Outcome::Lapsed);
@@ -228,12 +248,12 @@ impl Store {
             Purpose::Stay | Purpose::Void => {}
         }
         let lease = micros(envelope.agreement.lease());
-        let back_by = now + lease + SECOND + micros(envelope.agreement.guard);
+        let back_by = now + lease + SECOND + micros(envelope.agreement.arrival());
         if renewal.purpose != Purpose::Leave {
             let before = self.missing(&visit, envelope);
             self.members.insert(replica.clone(), now + lease);
             if self.counted(&visit, envelope) < before && renewal.purpose == Purpose::Join {
-                (visit.held, visit.held_until) = (before, now + SECOND + micros(envelope.agreement.guard));
+                (visit.held, visit.held_until) = (before, now + SECOND + micros(envelope.agreement.arrival()));
                 (self.fleet_mut().held, self.fleet_mut().held_until) = (visit.held, visit.held_until);
             }
         }
@@ -242,7 +262,7 @@ impl Store {
             if !waits {
                 bucket.line.retain(|other| other != replica);
             }
-            bucket.settle(replica, settled, now);
+            bucket.settle(replica, f64::from(envelope.agreement.tokens), settled, now);
             for number in open {
                 if let Some(until) = bucket.open.get_mut(&format!("{replica}:{number}")) {
                     *until = back_by;
@@ -250,7 +270,7 @@ impl Store {
             }
             bucket.forget_what_is_back(now);
         }
-        let known = (self.members.len() as f64).max(visit.vouched) as u32;
+        let known = Known { all: self.known(&visit) as u32, recent: self.recent(&visit) as u32 };
         let missing = self.missing(&visit, envelope) as u32;
         reply(&visit.run, now as u64, Outcome::Done(Renewed { missing, known }))
     }
@@ -266,11 +286,16 @@ impl Store {
             return Err(Outcome::Late);
         }
         let now = now as f64;
-        let known =
-            self.fleet.take().filter(|fleet| fleet.run == run && now >= fleet.last - STEP && !(looks_up && voids));
-        let mut fleet = known.unwrap_or_else(|| {
-            self.members.values_mut().for_each(|lease_until| *lease_until = now);
-            Fleet { run: run.to_owned(), began: now, last: now, vouched: 0.0, held: 0.0, held_until: 0.0 }
+        let before = self.fleet.take();
+        let goes_on =
+            before.clone().filter(|fleet| fleet.run == run && now >= fleet.last - STEP && !(looks_up && voids));
+        let mut fleet = goes_on.unwrap_or_else(|| {
+            for ended in self.members.values_mut() {
+                let gone = before.as_ref().filter(|was| *ended <= was.last - RECENTLY && *ended != was.began);
+                *ended = gone.map_or(now, |was| now - (was.last - *ended));
+            }
+            let (vouched, vouched_recent, held, held_until) = (0.0, 0.0, 0.0, 0.0);
+            Fleet { run: run.to_owned(), began: now, last: now, vouched, vouched_recent, held, held_until }
         });
         fleet.last = fleet.last.max(now);
         self.members.retain(|_, lease_until| *lease_until > now - LATELY);
@@ -280,8 +305,8 @@ impl Store {
             return Err(Outcome::Moved);
         }
         let lease_until = self.members.get(&envelope.replica).copied().unwrap_or(0.0);
-        let Fleet { began, vouched, held, held_until, .. } = fleet;
-        let visit = Visit { now, run: run.to_owned(), began, vouched, held, held_until, lease_until };
+        let Fleet { began, vouched, vouched_recent, held, held_until, .. } = fleet;
+        let visit = Visit { now, run: run.to_owned(), began, vouched, vouched_recent, held, held_until, lease_until };
         self.fleet = Some(fleet);
         Ok(visit)
     }
@@ -306,15 +331,32 @@ impl Store {
     fn counted(&self, visit: &Visit, envelope: &Envelope) -> f64 {
         let live = self.members.values().filter(|lease_until| **lease_until > visit.now).count() as f64;
         let lacking = (f64::from(envelope.agreement.replicas.get()) - live).max(0.0);
-        if visit.now < visit.began + UNKNOWN {
+        if visit.now < visit.began + UNKNOWN || self.awaited(visit) > 0.0 {
             return lacking;
         }
-        let known = self.members.len() as f64;
-        let stay_away = self.members.values().any(|until| *until <= visit.began) || known < visit.vouched;
-        if stay_away && visit.now < visit.began + LATELY {
-            return lacking;
+        lacking.min((self.known(visit) - live).max(0.0))
+    }
+
+    fn ends(&self, which: impl Fn(f64) -> bool) -> f64 {
+        self.members.values().filter(|end| which(**end)).count() as f64
+    }
+
+    fn awaited(&self, visit: &Visit) -> f64 {
+        let named = self.ends(|end| end == visit.began);
+        if visit.now >= visit.began + LATELY {
+            return named;
         }
-        lacking.min((known - live).max(0.0))
+        named.max(visit.vouched_recent - self.ends(|end| end > visit.began))
+    }
+
+    fn known(&self, visit: &Visit) -> f64 {
+        let told = if visit.now < visit.began + LATELY { visit.vouched } else { 0.0 };
+        told.max(self.members.len() as f64)
+    }
+
+    fn recent(&self, visit: &Visit) -> f64 {
+        let since = visit.began.max(visit.now - RECENTLY);
+        self.ends(|end| end > since) + self.awaited(visit)
     }
 
     fn room(&self, visit: &Visit, envelope: &Envelope) -> f64 {

@@ -74,8 +74,17 @@ fn string(out: &mut Vec<u8>, text: &str) {
 
 /// Whether a character that begins with this byte may have to be escaped. Such a byte never stands inside a character.
 fn may_be_escaped(byte: u8) -> bool {
-    // 0xc2 begins U+0080 to U+00BF, 0xe2 begins U+2000 to U+2FFF.
-    matches!(byte, 0..0x20 | b'"' | b'\\' | 0x7f | 0xc2 | 0xe2)
+    const TABLE: [bool; 256] = {
+        let mut table = [false; 256];
+        let mut byte = 0;
+        while byte < 256 {
+            // 0xc2 begins U+0080 to U+00BF, 0xe2 begins U+2000 to U+2FFF.
+            table[byte] = matches!(byte, 0..0x20 | 0x22 | 0x5c | 0x7f | 0xc2 | 0xe2);
+            byte += 1;
+        }
+        table
+    };
+    TABLE[usize::from(byte)]
 }
 
 fn character(out: &mut Vec<u8>, char: char) {

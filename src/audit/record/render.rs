@@ -1,6 +1,6 @@
 //! From a record to its line, by hand: a serde struct takes twenty times as long, on the path of every hit.
 
-use std::{io::Write as _, time::SystemTime};
+use std::{io::Write as _, net::IpAddr, time::SystemTime};
 
 use super::{
     Record,
@@ -11,6 +11,7 @@ use crate::{
     domain::{
         Action, BackupId, InstanceId, Network, Region,
         clock::{rfc3339, rfc3339_millis, unix_seconds},
+        decimal::push_decimal,
     },
 };
 
@@ -56,8 +57,10 @@ impl Renderer {
         free(out, "subject", Some(&caller.subject));
         list(out, "groups", &caller.groups);
         name(out, "client_ip");
-        write!(out, "\"{}\"", record.client_ip).expect("memory takes whatever is written");
-        free(out, "reason", Some(&record.reason));
+        out.push(b'"');
+        address(out, record.client_ip);
+        out.push(b'"');
+        free(out, "reason", Some(record.reason.as_deref().unwrap_or_default()));
         plain(out, "action", record.action.map(Action::as_str));
         plain(out, "instance_id", record.instance.as_ref().map(InstanceId::as_str));
         plain(out, "backup_id", record.backup.as_ref().map(BackupId::as_str));
@@ -96,6 +99,21 @@ impl Memo {
             self.second = Some(second);
         }
         &self.text
+    }
+}
+
+/// Appends an address. That of the fourth version by hand: nearly all are, and formatting takes ten times as long.
+fn address(out: &mut Vec<u8>, address: IpAddr) {
+    match address {
+        IpAddr::V4(address) => {
+            for (at, octet) in address.octets().into_iter().enumerate() {
+                if at > 0 {
+                    out.push(b'.');
+                }
+                push_decimal(out, octet.into());
+            }
+        }
+        IpAddr::V6(address) => write!(out, "{address}").expect("memory takes whatever is written"),
     }
 }
 
@@ -139,7 +157,7 @@ mod tests {
             "subject": &*record.caller.subject,
             "groups": record.caller.groups.iter().map(|group| &**group).collect::<Vec<_>>(),
             "client_ip": record.client_ip,
-            "reason": &*record.reason,
+            "reason": record.reason.as_deref().unwrap_or_default(),
             "action": record.action.map(Action::as_str),
             "instance_id": record.instance.as_ref().map(InstanceId::as_str),
             "backup_id": record.backup.as_ref().map(BackupId::as_str),
@@ -231,7 +249,7 @@ mod tests {
                     ..(*record_of("", 1).caller).clone()
                 }),
                 client_ip: if given { "2001:db8::1" } else { "192.0.2.1" }.parse().unwrap(),
-                reason: reason.into(),
+                reason: Some(reason.into()),
                 action: given.then_some(Action::ListBackups),
                 file: given.then_some(files as u32),
                 file_name: given.then(|| upstream.as_str().into()),

@@ -11,8 +11,8 @@ use crate::domain::{Action, BackupId, Caller, InstanceId, Network, Region, Reque
 /// A denied request of `subject`, with the id that `number` makes.
 pub(in crate::audit) fn record_of(subject: &str, number: u128) -> Record {
     Record {
-        event_id: RequestId::from_random(number),
-        request_id: RequestId::from_random(number + 1),
+        event_id: RequestId::from_bits(number),
+        request_id: RequestId::from_bits(number + 1),
         trace_id: None,
         caller: Arc::new(Caller {
             issuer: "sso".into(),
@@ -24,7 +24,7 @@ pub(in crate::audit) fn record_of(subject: &str, number: u128) -> Record {
             client: None,
         }),
         client_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
-        reason: "INC-1".into(),
+        reason: Some("INC-1".into()),
         action: Some(Action::ReadBackupUrls),
         instance: InstanceId::try_from("crs-4y9t57vt").ok(),
         backup: BackupId::try_from("678362566696298532848117").ok(),

@@ -74,7 +74,10 @@ impl Queue {
             return;
         }
         state.jobs.push_back(job);
-        if state.writer_waits {
+        let writer_waits = state.writer_waits;
+        // Unlocked first: on the same core the writer runs as soon as it is woken, and would run into the lock.
+        drop(state);
+        if writer_waits {
             self.filled.notify_one();
         }
     }

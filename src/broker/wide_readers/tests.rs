@@ -31,7 +31,7 @@ impl Scene {
     /// How many marks a caller has.
     fn marked(&self, subject: &str) -> u32 {
         let caller = Caller::plain("sso", subject);
-        let key = self.readers.hash(|hasher| (&caller.issuer, &caller.subject).hash(hasher));
+        let key = self.readers.hash((&caller.issuer, &caller.subject));
         self.readers.readers.lock().unwrap().get(&key).map_or(0, |reader| reader.marked)
     }
 }

@@ -334,7 +334,7 @@ const LAST: &[Key] = &[
         Kind::Path,
         Nothing,
         "A file with the key of the chain: 32 bytes in base64 on its first line, previous keys on further lines for \
-         `audit verify` and `audit find`. Read again on SIGHUP. Without one, on standard output, the key lives as long \
+         `audit verify` and `audit find`. Read again when it changes, and on SIGHUP. Without one, on standard output, the key lives as long \
          as the process.",
     ),
     key(

@@ -8,15 +8,12 @@ use crate::http::problem::Problem;
 pub(super) type Pair<'a> = (Cow<'a, str>, Cow<'a, str>);
 
 /// The pairs in their order.
-pub(super) fn pairs(query: &str) -> Result<Vec<Pair<'_>>, Problem> {
-    let parts = query.split('&').filter(|part| !part.is_empty());
-    parts
-        .map(|part| {
-            let (name, value) = part.split_once('=').unwrap_or((part, ""));
-            Some((decode(name)?, decode(value)?))
-        })
-        .collect::<Option<_>>()
-        .ok_or_else(|| Problem::invalid_request("the query is not percent-encoded UTF-8"))
+pub(super) fn pairs(query: &str) -> impl Iterator<Item = Result<Pair<'_>, Problem>> {
+    query.split('&').filter(|part| !part.is_empty()).map(|part| {
+        let (name, value) = part.split_once('=').unwrap_or((part, ""));
+        let pair = decode(name).zip(decode(value));
+        pair.ok_or_else(|| Problem::invalid_request("the query is not percent-encoded UTF-8"))
+    })
 }
 
 /// The name is the caller's own text: it is bounded, and what JSON cannot carry plainly is replaced.
@@ -27,7 +24,7 @@ pub(super) fn unknown(name: &str) -> Problem {
 }
 
 fn decode(text: &str) -> Option<Cow<'_, str>> {
-    if !text.contains(['%', '+']) {
+    if !text.bytes().any(|byte| matches!(byte, b'%' | b'+')) {
         return Some(Cow::Borrowed(text));
     }
     let mut bytes = Vec::with_capacity(text.len());

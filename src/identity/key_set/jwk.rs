@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use jsonwebtoken::DecodingKey;
 
-use super::{Key, Kind, Material, ed25519};
+use super::{Key, Kind, Material, ed25519, verifier::Verifier};
 use crate::identity::{
     Algorithm,
     json::{Json, Object},
@@ -118,7 +117,7 @@ fn check_purpose(members: &Object) -> Result<(), Unusable> {
     }
 }
 
-fn rsa(members: &Object) -> Result<DecodingKey, Unusable> {
+fn rsa(members: &Object) -> Result<Verifier, Unusable> {
     let (n, e) = (bytes(members, "n")?, bytes(members, "e")?);
     // RFC 7518 section 6.3.1.1 forbids a leading zero octet and notes that some write it all the same.
     let (n, e) = (without_leading_zeros(&n), without_leading_zeros(&e));
@@ -133,15 +132,15 @@ fn rsa(members: &Object) -> Result<DecodingKey, Unusable> {
     if !is_sane {
         return Err(Unusable::Exponent);
     }
-    Ok(DecodingKey::from_rsa_raw_components(n, e))
+    Ok(Verifier::rsa(n, e))
 }
 
 /// Coordinates of exactly the field's length (RFC 7518 section 6.2.1.2). Whether the point lies on its curve is the
-/// library's to check, at each use; a key that does not verifies nothing.
-fn ec(members: &Object) -> Result<(Kind, DecodingKey), Unusable> {
-    let (kind, length) = match text(members, "crv")? {
-        Some("P-256") => (Kind::P256, 32),
-        Some("P-384") => (Kind::P384, 48),
+/// library's to check; a key that does not verifies nothing.
+fn ec(members: &Object) -> Result<(Kind, Verifier), Unusable> {
+    let (kind, length, verifier): (_, _, fn(&[u8]) -> Verifier) = match text(members, "crv")? {
+        Some("P-256") => (Kind::P256, 32, Verifier::p256),
+        Some("P-384") => (Kind::P384, 48, Verifier::p384),
         Some(_) => return Err(Unusable::Type),
         None => return Err(Unusable::Malformed),
     };
@@ -151,10 +150,10 @@ fn ec(members: &Object) -> Result<(Kind, DecodingKey), Unusable> {
     }
     // SEC 1 section 2.3.3: 4 stands for an uncompressed point.
     let point = [&[4], x.as_slice(), y.as_slice()].concat();
-    Ok((kind, DecodingKey::from_ec_der(&point)))
+    Ok((kind, verifier(&point)))
 }
 
-fn okp(members: &Object) -> Result<DecodingKey, Unusable> {
+fn okp(members: &Object) -> Result<Verifier, Unusable> {
     match text(members, "crv")? {
         Some("Ed25519") => {}
         Some(_) => return Err(Unusable::Type),
@@ -164,7 +163,7 @@ fn okp(members: &Object) -> Result<DecodingKey, Unusable> {
     if !ed25519::is_sound(x) {
         return Err(Unusable::SmallOrder);
     }
-    Ok(DecodingKey::from_ed_der(&x))
+    Ok(Verifier::ed25519(&x))
 }
 
 fn text<'a>(members: &'a Object, name: &str) -> Result<Option<&'a str>, Unusable> {

@@ -63,10 +63,6 @@ impl<T> Arena<T> {
         self.slots.len()
     }
 
-    pub(super) fn values(&self) -> impl Iterator<Item = &T> {
-        self.slots.iter().filter_map(|slot| slot.value.as_ref())
-    }
-
     pub(super) fn insert(&mut self, value: T) -> Key {
         let index = self.vacant.pop().unwrap_or_else(|| {
             self.slots.push(Slot { generation: 0, before: None, after: None, value: None });

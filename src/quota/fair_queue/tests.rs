@@ -144,6 +144,30 @@ fn a_retry_goes_back_to_where_its_arrival_puts_it() {
 }
 
 #[test]
+fn a_fetch_is_counted_as_waiting_while_somebody_stands_for_it() {
+    let mut queue = queue();
+    let fetch = queue.open(now());
+    let mut counts = vec![queue.fetches_waiting()];
+    let mut count = |queue: &FairQueue| counts.push(queue.fetches_waiting());
+
+    let place = queue.take_place(fetch, &line("corp", "alice"), now()).expect("it is new");
+    count(&queue);
+    queue.serve_next();
+    count(&queue);
+    queue.requeue(fetch, now());
+    count(&queue);
+    queue.leave(place);
+    count(&queue);
+    let other = queue.open(now());
+    queue.take_place(other, &line("corp", "bob"), now()).expect("it is new");
+    count(&queue);
+    queue.close(other);
+    count(&queue);
+
+    assert_eq!(counts, [0, 1, 0, 1, 0, 1, 0]);
+}
+
+#[test]
 fn the_queue_is_bounded_and_the_background_takes_nobodys_place() {
     let mut queue = FairQueue::new(Bounds { total: 2, per_caller: 2 });
     stand(&mut queue, &[("refresh-1", Line::Background), ("refresh-2", Line::Background)]);
@@ -271,6 +295,8 @@ proptest! {
                 }
             }
             prop_assert_eq!(queue.len(), places.len());
+            let waiting = fetches.iter().filter(|fetch| queue.stage(**fetch) == Some(Stage::Waiting));
+            prop_assert_eq!(queue.fetches_waiting(), waiting.count());
         }
 
         let foretold: Vec<_> = places.iter().map(|&(fetch, place)| (fetch, queue.turns_before(place))).collect();

@@ -18,12 +18,12 @@ use tokio::time::{sleep, timeout};
 use super::{
     Agreement, HEARTBEAT,
     membership::{Lease, Membership, Trip},
-    protocol::{self, Books, Granted, Outcome, Purpose, Renewal, Renewed, Reply, Take},
+    protocol::{self, Books, Granted, Known, Malformed, Outcome, Purpose, Renewal, Renewed, Reply, Take},
+    service::Service,
 };
 use crate::{
     domain::Clock,
-    quota::local::Shared,
-    store::{PREFIX, Script, Store},
+    store::{PREFIX, Script, Store, StoreError},
 };
 
 /// The keys of a bucket: its pace, its open tokens, its settled tokens, its line.
@@ -32,8 +32,20 @@ pub(in crate::quota) type BucketKeys = [String; 4];
 /// What a trip for tokens brought.
 pub(in crate::quota) type Taken = Reply<Granted>;
 
+/// What holds tokens of the store, as the fleet sees it.
+pub(in crate::quota) trait Holder: Send + Sync {
+    /// The books of its tokens for a sign of life at `now`.
+    fn books(&self, now: Instant) -> Books;
+
+    /// That sign of life was answered: its tokens may leave until then.
+    fn booked(&self, books: &Books, leave_by: Instant);
+
+    /// Tells how the membership stands.
+    fn set_lease(&self, lease: Lease);
+}
+
 /// A bucket, and its books as they are told.
-type Kept = (BucketKeys, Arc<Shared>, Books);
+type Kept = (BucketKeys, Arc<dyn Holder>, Books);
 
 /// This process, as a member of the fleet. Clones share it.
 #[derive(Clone)]
@@ -49,7 +61,8 @@ struct Inner {
     agreement: Agreement,
     clock: Clock,
     membership: Mutex<Membership>,
-    buckets: Mutex<Vec<(BucketKeys, Weak<Shared>)>>,
+    service: Mutex<Service>,
+    buckets: Mutex<Vec<(BucketKeys, Weak<dyn Holder>)>>,
     /// The prefix of all keys; they stand in one slot of a cluster.
     tag: String,
     has_left: AtomicBool,
@@ -59,7 +72,8 @@ impl Fleet {
     /// A member-to-be of those who share the quota of `account` in `store`, under the name `replica`, which no other
     /// process has. [`Heart::beat`] has to be spawned.
     pub fn new(store: Store, agreement: Agreement, account: &str, replica: &str, clock: Clock) -> (Self, Heart) {
-        let membership = Membership::new(agreement, replica.to_owned(), clock.monotonic());
+        let now = clock.monotonic();
+        let membership = Membership::new(agreement, replica.to_owned(), now);
         let inner = Arc::new(Inner {
             store,
             take: Script::new(protocol::TAKE),
@@ -67,6 +81,7 @@ impl Fleet {
             agreement,
             clock,
             membership: Mutex::new(membership),
+            service: Mutex::new(Service::new(now)),
             buckets: Mutex::new(Vec::new()),
             tag: format!("{PREFIX}{{quota:{}}}", digest(account)),
             has_left: AtomicBool::new(false),
@@ -80,6 +95,11 @@ impl Fleet {
         self.0.agreement
     }
 
+    /// Whether the store has lately done what the quota needs. Where it has not, this process has its share, if that.
+    pub fn is_shared(&self) -> bool {
+        self.0.service().is_shared(self.0.clock.monotonic())
+    }
+
     /// How the membership stands.
     pub(in crate::quota) fn lease(&self) -> Lease {
         self.0.membership().lease()
@@ -88,7 +108,7 @@ impl Fleet {
     /// Makes a bucket known, by a name that is the same in every replica.
     ///
     /// Its keys come back, for [`Self::take`].
-    pub(in crate::quota) fn enrol(&self, name: &str, bucket: Weak<Shared>) -> BucketKeys {
+    pub(in crate::quota) fn enrol(&self, name: &str, bucket: Weak<dyn Holder>) -> BucketKeys {
         let keys = ["pace", "open", "away", "line"].map(|part| format!("{}:{}:{part}", self.0.tag, digest(name)));
         self.0.lock_buckets().push((keys.clone(), bucket));
         keys
@@ -106,10 +126,7 @@ impl Fleet {
         let keys = inner.keys_with(bucket);
         let arguments = inner.membership().envelope(sent_at).map(|envelope| take.arguments(&envelope));
         async move {
-            let reply = inner.ask(&inner.take, &keys, &arguments?).await?;
-            let reply = Reply::of_take(&reply)
-                .inspect_err(|error| tracing::error!(%error, "the quota's scripts do not fit"))
-                .ok()?;
+            let reply = inner.ask(&inner.take, &keys, &arguments?, Reply::of_take).await?;
             let missing = match &reply.outcome {
                 Outcome::Done(granted) => Some(granted.missing),
                 _ => None,
@@ -127,7 +144,7 @@ impl Fleet {
         let farewell = self.0.membership().leave_fleet(now);
         self.0.tell_lease();
         if let Some(envelope) = farewell {
-            let renewal = Renewal { purpose: Purpose::Leave, known: 0, books: Vec::new() };
+            let renewal = Renewal { purpose: Purpose::Leave, known: Known::ALONE, books: Vec::new() };
             let arguments = renewal.arguments(&envelope);
             // Nobody is there to be told; the lease lapses all the same.
             let _ = self.0.send(&self.0.keys_with(&[]), &arguments).await;
@@ -176,6 +193,7 @@ impl Inner {
             trip == Trip::LookUp && membership.lease().resumes_at <= now
         });
         if matches!(reply.outcome, Outcome::Done(_)) {
+            self.service().renewed(now);
             for (_, bucket, books) in books {
                 bucket.booked(&books, sent_at + self.agreement.lease());
             }
@@ -185,7 +203,7 @@ impl Inner {
 
     async fn look_up(&self, purpose: Purpose) -> Option<Reply<Renewed>> {
         let envelope = self.membership().look_up();
-        let nothing = Renewal { purpose, known: 0, books: Vec::new() };
+        let nothing = Renewal { purpose, known: Known::ALONE, books: Vec::new() };
         self.send(&self.keys_with(&[]), &nothing.arguments(&envelope)).await
     }
 
@@ -200,18 +218,43 @@ impl Inner {
     }
 
     async fn send(&self, keys: &[String], arguments: &[String]) -> Option<Reply<Renewed>> {
-        let reply = self.ask(&self.renew, keys, arguments).await?;
-        Reply::of_renewal(&reply).inspect_err(|error| tracing::error!(%error, "the quota's scripts do not fit")).ok()
+        self.ask(&self.renew, keys, arguments, Reply::of_renewal).await
     }
 
     /// One trip. An answer that comes when the request is void is none.
-    async fn ask(&self, script: &Script, keys: &[String], arguments: &[String]) -> Option<Vec<String>> {
-        timeout(self.agreement.timeout, self.store.run(script, keys, arguments)).await.ok()?.ok()
+    async fn ask<T>(
+        &self,
+        script: &Script,
+        keys: &[String],
+        arguments: &[String],
+        read: fn(&[String]) -> Result<Reply<T>, Malformed>,
+    ) -> Option<Reply<T>> {
+        let trip = self.store.run::<Vec<String>>(script, keys, arguments);
+        match timeout(self.agreement.timeout, trip).await.ok()? {
+            Ok(answer) => read(&answer).inspect_err(|error| self.complain(&error.to_string())).ok(),
+            // Whoever keeps the connection says that, and what is to be done about it.
+            Err(StoreError::Away | StoreError::TimedOut | StoreError::Broken | StoreError::Unfit(_)) => None,
+            Err(error @ StoreError::Unexpected) => {
+                self.complain(&error.to_string());
+                None
+            }
+        }
+    }
+
+    /// The store is there, and a script fails in it. It is asked ten times a second, and says so each time.
+    fn complain(&self, reason: &str) {
+        if self.service().failed(reason, self.clock.monotonic()) {
+            tracing::warn!(
+                error = reason,
+                "the quota is not shared: its scripts fail in the store; it may not permit a command that they need, such \
+                 as INFO, or keep something else under their keys"
+            );
+        }
     }
 
     /// The books of all buckets at `now`.
     fn books(&self, now: Instant) -> Vec<Kept> {
-        let kept = |(keys, bucket): (BucketKeys, Arc<Shared>)| {
+        let kept = |(keys, bucket): (BucketKeys, Arc<dyn Holder>)| {
             let books = bucket.books(now);
             (keys, bucket, books)
         };
@@ -219,7 +262,7 @@ impl Inner {
     }
 
     /// Those that are still in use.
-    fn buckets(&self) -> Vec<(BucketKeys, Arc<Shared>)> {
+    fn buckets(&self) -> Vec<(BucketKeys, Arc<dyn Holder>)> {
         let mut buckets = self.lock_buckets();
         buckets.retain(|(_, bucket)| bucket.strong_count() > 0);
         buckets.iter().filter_map(|(keys, bucket)| Some((keys.clone(), bucket.upgrade()?))).collect()
@@ -250,7 +293,11 @@ impl Inner {
         self.membership.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn lock_buckets(&self) -> MutexGuard<'_, Vec<(BucketKeys, Weak<Shared>)>> {
+    fn service(&self) -> MutexGuard<'_, Service> {
+        self.service.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_buckets(&self) -> MutexGuard<'_, Vec<(BucketKeys, Weak<dyn Holder>)>> {
         self.buckets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -13,7 +13,7 @@ use std::{
 use forecast::Forecast;
 
 use super::{
-    Agreement, HEARTBEAT, SECOND,
+    Agreement, COUNTED, HEARTBEAT, SECOND,
     membership::{Lease, Phase},
     protocol::{Books, Granted, Outcome, Reply, Settled, Take},
 };
@@ -191,8 +191,8 @@ impl Ledger {
         let guard = self.agreement.guard;
         match token {
             Token::Store(number) => self.settle(number, now, |whereabouts| match whereabouts {
-                Whereabouts::HandedOver { at } => now.min(at + guard) + SECOND,
-                Whereabouts::Unsent | Whereabouts::Opening => now + SECOND,
+                Whereabouts::HandedOver { at } => now.min(at + guard) + COUNTED,
+                Whereabouts::Unsent | Whereabouts::Opening => now + COUNTED,
             }),
             Token::Share { token, .. } => self.of_share(|share| share.answered(token, now)),
         }
@@ -204,9 +204,9 @@ impl Ledger {
         match token {
             Token::Store(number) => self.settle(number, now, |whereabouts| match whereabouts {
                 Whereabouts::Unsent => now,
-                Whereabouts::HandedOver { at } => at + guard + SECOND,
+                Whereabouts::HandedOver { at } => at + guard + COUNTED,
                 // It failed, and may be on its way all the same.
-                Whereabouts::Opening => now + guard + SECOND,
+                Whereabouts::Opening => now + guard + COUNTED,
             }),
             Token::Share { token, .. } => self.of_share(|share| share.ended(token, now)),
         }
@@ -300,9 +300,11 @@ impl Ledger {
         self.ask_again_at = now.max(tell_from);
     }
 
-    /// The state of the tokens for a sign of life at `now`, where `waiting` fetches wait.
+    /// The state of the tokens for a sign of life at `now`, where `waiting` fetches wait. What is kept for more than
+    /// those goes back, for its callers have left.
     pub fn books(&mut self, waiting: usize, now: Instant) -> Books {
         self.drop_stale(now);
+        self.drop_unwanted(waiting, now);
         let settled = self.due_reports(now);
         let reserved = self.reserved.iter().map(|reserved| reserved.number);
         let open = reserved.chain(self.calls.keys().copied()).collect();
@@ -352,7 +354,7 @@ impl Ledger {
             if now < at + guard {
                 return true;
             }
-            self.settled.insert(number, Settling { back_at: at + guard + SECOND, tell_from: now });
+            self.settled.insert(number, Settling { back_at: at + guard + COUNTED, tell_from: now });
             false
         });
         let due = self.settled.iter().filter(|(_, settling)| settling.tell_from <= now);
@@ -380,6 +382,14 @@ impl Ledger {
             }
             fresh
         });
+    }
+
+    /// Gives back what is granted beyond `waiting`, the latest of it, so that those who wait are served as soon as before.
+    fn drop_unwanted(&mut self, waiting: usize, now: Instant) {
+        let wanted = waiting.min(self.reserved.len());
+        for Reserved { number, .. } in self.reserved.split_off(wanted) {
+            self.settled.insert(number, Settling { back_at: now, tell_from: now });
+        }
     }
 }
 

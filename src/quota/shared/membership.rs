@@ -7,8 +7,8 @@
 use std::time::{Duration, Instant};
 
 use super::{
-    Agreement, CLOCK_RATES,
-    protocol::{Envelope, Outcome, Purpose, Renewed, Reply},
+    Agreement, CLOCK_RATES, SLEW,
+    protocol::{Envelope, Known, Outcome, Purpose, Renewed, Reply},
 };
 
 /// What a bucket has to know of the membership. It stays true, and comes to its end, without a further word.
@@ -63,7 +63,7 @@ pub struct Membership {
     /// From then on whatever this replica sent has arrived and counts no more.
     clear_at: Instant,
     missing: u32,
-    known: u32,
+    known: Known,
     /// The server has still to be told that its clock was set ahead.
     clock_was_set: bool,
 }
@@ -131,7 +131,7 @@ impl Membership {
             endings_at_renewal: 0,
             clear_at: now,
             missing: 0,
-            known: 1,
+            known: Known::ALONE,
             clock_was_set: false,
         }
     }
@@ -141,8 +141,8 @@ impl Membership {
         self.lease
     }
 
-    /// Replicas that this one knows of, itself included.
-    pub fn known(&self) -> u32 {
+    /// Replicas that this one knows of.
+    pub fn known(&self) -> Known {
         self.known
     }
 
@@ -259,17 +259,19 @@ impl Membership {
         self.missing = missing;
     }
 
-    /// Whether the store's clock shows more than it can, by what it showed before.
+    /// Whether the store's clock shows more than it can, by what it showed before: more than tokens are kept longer for.
     fn clock_jumped<T>(&self, reply: &Reply<T>, now: Instant) -> bool {
-        self.server.as_ref().is_some_and(|server| server.run == reply.run && reply.now > server.shows_at_most(now))
+        let can_show = |server: &Server| server.shows_at_most(now) + micros(SLEW);
+        self.server.as_ref().is_some_and(|server| server.run == reply.run && reply.now > can_show(server))
     }
 
     fn set_server<T>(&mut self, reply: &Reply<T>, sent_at: Instant, now: Instant) {
         let mut at_least = reply.now;
         let mut at_most = reply.now + micros(now.saturating_duration_since(sent_at));
-        // A trip that took long says little; what one before it said still holds, unless the clock has been set.
+        // A trip that took long says little; what one before it said still holds, unless the clock has been set. It holds,
+        // too, where the clock shows a little more: the next little is added to this one.
         if let Some(before) = self.server.as_ref().filter(|server| server.run == reply.run)
-            && (at_least..=at_most).contains(&before.shows_at_most(now))
+            && (at_least.saturating_sub(micros(SLEW))..=at_most).contains(&before.shows_at_most(now))
         {
             at_most = before.shows_at_most(now);
             at_least = at_least.max(before.shows_at_least(now)).min(at_most);

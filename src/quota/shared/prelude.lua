@@ -20,6 +20,10 @@ local STEP = 10000
 local UNKNOWN = 4 * SECOND
 -- A replica whose lease lapsed longer ago, without a word, is taken to be gone.
 local LATELY = 3600 * SECOND
+-- One whose lease had lapsed for longer when a new beginning came was not with a server that may go on without us.
+local RECENTLY = 60 * SECOND
+-- How long a rate of nothing takes to grow to the full one.
+local RECOVERY = 10 * SECOND
 -- Milliseconds that unused keys stay. Longer than anything else that we keep here, so that a store that is full and
 -- evicts what ends soonest forgets what is granted last.
 local KEEP = 86400000
@@ -48,49 +52,68 @@ local lease, quiet = tonumber(ARGV[7]), tonumber(ARGV[8])
 -- So it is where nothing is written: somebody may have emptied this server, or sent everybody here from another that was
 -- in use a moment ago. A clock that was set ahead is found out by those who know what it can show. All leases end, and
 -- nothing is granted until whatever the past granted has arrived a second ago.
-local fleet = redis.call('HMGET', KEYS[1], 'run', 'began', 'last', 'vouched', 'held', 'held_until')
+local fleet = redis.call('HMGET', KEYS[1], 'run', 'began', 'last', 'vouched', 'held', 'held_until',
+  'vouched_recent')
 local began, last, vouched = tonumber(fleet[2]), tonumber(fleet[3]), tonumber(fleet[4])
-local held, held_until = tonumber(fleet[5]), tonumber(fleet[6])
+local held, held_until, vouched_recent = tonumber(fleet[5]), tonumber(fleet[6]), tonumber(fleet[7])
 if fleet[1] ~= run or now < last - STEP or (looks_up and ARGV[9] == 'void') then
-  began, last, vouched, held, held_until = now, now, 0, 0, 0
-  for _, known in ipairs(redis.call('ZRANGE', KEYS[2], 0, -1)) do
-    redis.call('ZADD', KEYS[2], now, known)
+  -- Those who were here when it was last heard of, or a moment before, are written down with the beginning itself: they
+  -- are awaited. For the others, who had been away for longer, time goes on as it did.
+  local members = redis.call('ZRANGE', KEYS[2], 0, -1, 'WITHSCORES')
+  for at = 1, #members, 2 do
+    local ended = tonumber(members[at + 1])
+    local is_awaited = not last or ended > last - RECENTLY or ended == began
+    redis.call('ZADD', KEYS[2], is_awaited and now or now - (last - ended), members[at])
   end
-  redis.call('HSET', KEYS[1], 'run', run, 'began', began, 'vouched', 0, 'held', 0, 'held_until', 0)
+  began, last, vouched, vouched_recent, held, held_until = now, now, 0, 0, 0, 0
+  redis.call('HSET', KEYS[1], 'run', run, 'began', began, 'vouched', 0, 'vouched_recent', 0, 'held', 0,
+    'held_until', 0)
 end
 redis.call('HSET', KEYS[1], 'last', math.max(now, last))
+redis.call('PEXPIRE', KEYS[1], KEEP)
 redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now - LATELY)
-
-local function keep_fleet()
-  redis.call('PEXPIRE', KEYS[1], KEEP)
-  redis.call('PEXPIRE', KEYS[2], KEEP)
-end
+redis.call('PEXPIRE', KEYS[2], KEEP)
 
 -- Whoever looks up is about to join, or draws on its share: it is known from now on.
 if looks_up then
   redis.call('ZADD', KEYS[2], 'NX', now, replica)
-  keep_fleet()
+  redis.call('PEXPIRE', KEYS[2], KEEP)
   return {'moved', text(now), run}
 end
 
 local lease_until = tonumber(redis.call('ZSCORE', KEYS[2], replica) or 0)
 
+-- How many of those who were here before the new beginning have not come back, of those whom the data name, or those
+-- who came have told of.
+local function awaited()
+  local named = redis.call('ZCOUNT', KEYS[2], text(began), text(began))
+  if now >= began + LATELY then
+    return named
+  end
+  return math.max(named, vouched_recent - redis.call('ZCOUNT', KEYS[2], '(' .. text(began), '+inf'))
+end
+
+-- All who are here or may be drawing on their shares.
+local function known()
+  return math.max(redis.call('ZCARD', KEYS[2]), now < began + LATELY and vouched or 0)
+end
+
+-- Those of them who would be awaited after a new beginning.
+local function recent()
+  return redis.call('ZCOUNT', KEYS[2], '(' .. text(math.max(began, now - RECENTLY)), '+inf') + awaited()
+end
+
 -- How many replicas may be drawing on their shares of the quota by themselves: those whose leases lapsed and who did
 -- not say that they leave, but no more than the fleet lacks. After a new beginning it is whoever the fleet lacks, until
--- all who were here before have come back: the others may be with another server, which has what nobody here uses. One
--- who joins may be the successor of one that drew on its share a moment ago, and what that one sent still counts.
+-- all who are awaited have come: the others may be with another server, which has what nobody here uses. One who joins
+-- may be the successor of one that drew on its share a moment ago, and what that one sent still counts.
 local function counted()
   local live = redis.call('ZCOUNT', KEYS[2], '(' .. text(now), '+inf')
   local lacking = math.max(0, replicas - live)
-  if now < began + UNKNOWN then
+  if now < began + UNKNOWN or awaited() > 0 then
     return lacking
   end
-  local known = redis.call('ZCARD', KEYS[2])
-  local stay_away = redis.call('ZCOUNT', KEYS[2], '-inf', text(began)) > 0 or known < vouched
-  if stay_away and now < began + LATELY then
-    return lacking
-  end
-  return math.min(lacking, math.max(0, known - live))
+  return math.min(lacking, math.max(0, known() - live))
 end
 
 local function missing()
@@ -117,11 +140,31 @@ local function enter(at)
   end
 end
 
+-- The part of the full rate that the upstream's refusals leave: `low` at `paused`, when all go on again, then more.
+local function rate(low, paused, at)
+  return math.min(1, low + math.max(0, at - paused) / RECOVERY)
+end
+
+-- The time between two turns.
+local function interval(low, paused, at)
+  return math.ceil(SECOND / tokens / rate(low, paused, at))
+end
+
 -- Its replica knows when a token will be back. What was settled before, and what never was granted, is passed over.
 local function settle(at, number, left)
   local token = replica .. ':' .. number
-  if redis.call('ZREM', KEYS[at + 1], token) == 1 and left > 0 then
+  if redis.call('ZREM', KEYS[at + 1], token) == 0 then
+    return
+  end
+  if left > 0 then
     redis.call('ZADD', KEYS[at + 2], now + left, token)
+    return
+  end
+  -- It was not used. Its turn is another's, or those who take and do not use would put off everybody's.
+  local pace = redis.call('HMGET', KEYS[at], 'turn', 'paused', 'low')
+  if pace[1] then
+    local turn = tonumber(pace[1]) - interval(tonumber(pace[3]), tonumber(pace[2]), now)
+    redis.call('HSET', KEYS[at], 'turn', turn)
   end
 end
 

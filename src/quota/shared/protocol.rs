@@ -71,13 +71,22 @@ pub struct Books {
     pub open: Vec<u64>,
 }
 
+/// How many replicas one knows of, itself included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// Those that are there or may be drawing on their shares.
+    pub all: u32,
+    /// Those of them that were there a moment ago: with another server than now, they may be there still.
+    pub recent: u32,
+}
+
 /// A sign of life.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Renewal {
     /// What it is for.
     pub purpose: Purpose,
-    /// How many replicas this one knew of, itself included.
-    pub known: u32,
+    /// How many replicas this one knew of.
+    pub known: Known,
     /// For each bucket, in the order of the keys.
     pub books: Vec<Books>,
 }
@@ -122,8 +131,8 @@ pub struct Granted {
 pub struct Renewed {
     /// Replicas that may be drawing on their shares by themselves.
     pub missing: u32,
-    /// Replicas that are here or missing.
-    pub known: u32,
+    /// Replicas that are known of there.
+    pub known: Known,
 }
 
 /// The reply is not one of the scripts'.
@@ -131,10 +140,15 @@ pub struct Renewed {
 #[error("the store's answer is none of the quota's scripts'")]
 pub struct Malformed;
 
+impl Known {
+    /// One that knows of no other.
+    pub const ALONE: Self = Self { all: 1, recent: 1 };
+}
+
 impl Envelope {
     fn arguments(&self) -> Vec<String> {
-        let Agreement { tokens, guard, replicas, .. } = self.agreement;
-        let spans = [guard, self.agreement.lease(), self.agreement.quiet()].map(micros);
+        let Agreement { tokens, replicas, .. } = self.agreement;
+        let spans = [self.agreement.arrival(), self.agreement.lease(), self.agreement.quiet()].map(micros);
         let [guard, lease, quiet] = spans.map(|span| span.to_string());
         let (run, replica) = (self.run.clone(), self.replica.clone());
         vec![run, self.void_after.to_string(), replica, tokens.to_string(), replicas.to_string(), guard, lease, quiet]
@@ -162,7 +176,8 @@ impl Renewal {
             Purpose::Void => "void",
             Purpose::Leave => "leave",
         };
-        arguments.extend([purpose.to_owned(), self.known.to_string()]);
+        let Known { all, recent } = self.known;
+        arguments.extend([purpose.to_owned(), all.to_string(), recent.to_string()]);
         for books in &self.books {
             arguments.extend([u8::from(books.waits).to_string(), books.settled.len().to_string()]);
             write_settled(&mut arguments, &books.settled);
@@ -205,8 +220,9 @@ impl Reply<Renewed> {
     /// Where it is none.
     pub fn of_renewal(reply: &[String]) -> Result<Self, Malformed> {
         read(reply, |rest| {
-            let [missing, known] = rest else { return Err(Malformed) };
-            Ok(Renewed { missing: small(missing)?, known: small(known)? })
+            let [missing, all, recent] = rest else { return Err(Malformed) };
+            let known = Known { all: small(all)?, recent: small(recent)? };
+            Ok(Renewed { missing: small(missing)?, known })
         })
     }
 }

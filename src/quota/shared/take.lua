@@ -12,8 +12,6 @@ local AHEAD = 50000
 local HOLD = 200000
 -- The longest time between two requests of a replica that stands in the line, and the shortest.
 local LONGEST, SHORTEST = 100000, 5000
--- How long a rate of nothing takes to grow to the full one.
-local RECOVERY = 10 * SECOND
 
 if lease_until <= now then
   return {'lapsed', text(now), run}
@@ -28,16 +26,11 @@ local pace = redis.call('HMGET', KEYS[3], 'turn', 'contended', 'ticket', 'refuse
 local turn, contended, ticket = tonumber(pace[1]) or 0, tonumber(pace[2]) or 0, tonumber(pace[3]) or 0
 local refused, paused, low = tonumber(pace[4]) or 0, tonumber(pace[5]) or 0, tonumber(pace[6]) or 1
 
--- The part of the full rate that the upstream's refusals leave.
-local function rate(at)
-  return math.min(1, low + math.max(0, at - paused) / RECOVERY)
-end
-
 -- Somebody else draws on the account: all pause, then go on at half the rate. Calls that were under way when the pause
 -- began teach nothing new.
 local refusal = tonumber(ARGV[11])
 if refusal >= 0 and now - refusal > refused then
-  low = math.max(1 / tokens, rate(now) / 2)
+  low = math.max(1 / tokens, rate(low, paused, now) / 2)
   refused, paused = now, now + SECOND
 end
 
@@ -71,7 +64,7 @@ else
   local outstanding = open + #away / 2
   local grantable = capacity - open
   local fair = math.max(1, math.floor(grantable / line))
-  local spaced = now < contended or line > 1 or rate(now) < 1 or now < paused
+  local spaced = now < contended or line > 1 or rate(low, paused, now) < 1 or now < paused
 
   if ahead < grantable then
     for count = 1, want do
@@ -85,11 +78,11 @@ else
       if not due then
         break
       end
-      local interval = math.ceil(SECOND / tokens / rate(now))
+      local apart = interval(low, paused, now)
       if spaced then
         -- One turn that was missed may be made up for; more would clump.
         if returns <= 0 then
-          due = now - interval
+          due = now - apart
         end
         due = math.max(due, turn, paused)
       end
@@ -97,7 +90,7 @@ else
       if count > 1 and spaced and (count > fair or used_from > now + AHEAD) then
         break
       end
-      turn = math.max(due, used_from - interval) + interval
+      turn = math.max(due, used_from - apart) + apart
       redis.call('ZADD', KEYS[4], lease_until + SECOND + guard, replica .. ':' .. text(ARGV[9] + count - 1))
       granted[count] = text(used_from)
     end
@@ -117,7 +110,6 @@ end
 redis.call('HSET', KEYS[3], 'turn', turn, 'contended', contended, 'ticket', ticket, 'refused', refused, 'paused', paused,
   'low', low)
 leave_bucket(3)
-keep_fleet()
 
 local reply = {'ok', text(now), run, text(gone), text(again)}
 for _, used_from in ipairs(granted) do

@@ -85,7 +85,7 @@ fn a_return_is_told_once_it_is_known_and_until_it_is_heard() {
     scene.now += ms(30);
     scene.ledger.answered(answered, scene.now);
 
-    assert_eq!(scene.settled(), [(0, 1000)]);
+    assert_eq!(scene.settled(), [(0, 1005)]);
     scene.now += ms(100);
     let books = scene.ledger.books(0, scene.now);
     scene.ledger.booked(&books, scene.now);
@@ -104,11 +104,11 @@ fn without_an_answer_the_guard_settles_it_and_an_opened_connection_nothing_but_i
     scene.ledger.connecting(opening);
 
     scene.now += ms(60);
-    assert_eq!(scene.settled(), [(0, 990)]);
+    assert_eq!(scene.settled(), [(0, 995)]);
     assert_eq!(scene.ledger.books(0, scene.now).open, [1]);
     scene.ledger.ended(opening, scene.now);
 
-    assert_eq!(scene.settled(), [(0, 990), (1, 1050)]);
+    assert_eq!(scene.settled(), [(0, 995), (1, 1055)]);
 }
 
 #[test]
@@ -175,6 +175,24 @@ fn what_is_kept_for_later_goes_back_when_the_term_ends() {
 
     assert_eq!(scene.ledger.grant(Pace::AtOnce, scene.now), None);
     assert_eq!(scene.settled(), [(0, 0)]);
+}
+
+#[test]
+fn what_nobody_waits_for_any_more_goes_back_at_once_the_last_first() {
+    let mut scene = Scene::new();
+    let take = scene.ledger.wish(3, scene.now).expect("there is something to ask for");
+    let used_from = vec![1000, 51_000, 101_000];
+    let granted = Granted { missing: 0, ask_again_at: 0, used_from };
+    scene.ledger.took(&Reply { now: 1000, run: String::new(), outcome: Outcome::Done(granted) }, scene.now);
+
+    let books = scene.ledger.books(1, scene.now);
+    let kept = scene.ledger.grant(Pace::Spaced, scene.now);
+    let more = scene.ledger.grant(Pace::Spaced, scene.now + ms(150));
+
+    let back: Vec<_> = books.settled.iter().map(|settled| (settled.number, settled.back_in)).collect();
+    assert_eq!((take.want, books.open), (3, vec![0]));
+    assert_eq!(back, [(1, Duration::ZERO), (2, Duration::ZERO)]);
+    assert_eq!((kept, more), (Some(Token::Store(0)), None));
 }
 
 #[test]

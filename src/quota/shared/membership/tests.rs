@@ -72,7 +72,7 @@ impl Scene {
 }
 
 fn done(missing: u32) -> Outcome<Renewed> {
-    Outcome::Done(Renewed { missing, known: 3 })
+    Outcome::Done(Renewed { missing, known: Known { all: 3, recent: 3 } })
 }
 
 #[test]
@@ -180,6 +180,43 @@ fn a_clock_that_was_set_ahead_ends_the_membership_and_one_that_goes_right_does_n
 
     assert_eq!(scene.phase(), Phase::Quiet);
     assert_eq!([scene.beat(Outcome::Moved), scene.beat(Outcome::Moved)], [Trip::Void, Trip::LookUp]);
+}
+
+/// How many signs of life there are until the membership ends, where the store's clock gains so much between two.
+fn beats_until_it_ends(gained_micros: u64) -> Option<usize> {
+    let mut scene = Scene::joined();
+    (0..3000).find(|_| {
+        scene.pass(ms(100));
+        scene.ahead_micros += gained_micros;
+        scene.beat(done(0));
+        scene.phase() != Phase::Member
+    })
+}
+
+#[test]
+fn a_clock_that_is_slewed_a_little_ends_no_membership_and_what_it_gains_adds_up() {
+    let at_the_rate_of_daemons = beats_until_it_ends(90);
+    let one_more_in_a_thousand = beats_until_it_ends(200);
+    let at_the_fastest_of_chrony = beats_until_it_ends(8333);
+
+    assert_eq!(at_the_rate_of_daemons, None);
+    assert!(one_more_in_a_thousand.is_some_and(|beats| (49..=52).contains(&beats)), "{one_more_in_a_thousand:?}");
+    assert_eq!(at_the_fastest_of_chrony, Some(0));
+}
+
+#[test]
+fn a_clock_that_gained_a_little_once_goes_on() {
+    let mut scene = Scene::joined();
+    scene.pass(ms(100));
+    scene.ahead_micros += 4_900;
+
+    scene.beat(done(0));
+    let after_a_little = scene.phase();
+    scene.pass(ms(100));
+    scene.ahead_micros += 1_000;
+    scene.beat(done(0));
+
+    assert_eq!((after_a_little, scene.phase()), (Phase::Member, Phase::Quiet));
 }
 
 #[test]

@@ -1,0 +1,53 @@
+//! The gate of the resource routes: nobody passes without a caller, nor with one that has asked too often.
+//!
+//! What a path names is looked at behind it, so that a stranger cannot tell what is there from what is not.
+
+use std::{net::Ipv4Addr, rc::Rc};
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::{Method, header::AUTHORIZATION},
+};
+
+use super::{
+    Edge, authenticate::authenticate, backups::backups, caller_quota, client_ip::client_ip, context::Context,
+    files::file, instances::instances, not_found, ops::only_get, request::Incoming, target::Target, urls::urls,
+};
+
+/// Answers whatever is asked below `/instances`: 401 where the token is not accepted, 429 where the caller's quota does
+/// not allow it, and else what the route says.
+pub(super) async fn gate(request: HttpRequest, context: Context) -> HttpResponse {
+    let edge = Rc::clone(request.app_data::<Rc<Edge>>().expect("the server gives every app its edge"));
+    let peer = request.peer_addr().map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.ip());
+    let client = client_ip(peer, request.headers(), &edge.trusted_proxies);
+    let authorization = request.headers().get_all(AUTHORIZATION).map(|value| value.as_bytes());
+    // Whoever hides behind two stories is counted as the proxy that passed them on; what he asks for is a 400.
+    let caller = match authenticate(&edge, &context, authorization, client.unwrap_or(peer)).await {
+        Ok(caller) => caller,
+        Err(refusal) => return refusal,
+    };
+    let allowance = match edge.caller_quota.take(&caller) {
+        Ok(allowance) => allowance,
+        Err(exhausted) => return caller_quota::refuse(&edge, &context, &caller, &exhausted),
+    };
+    let incoming = Incoming::new(Rc::clone(&edge), context, caller, client, peer);
+    let mut answer = answer(&request, incoming).await;
+    caller_quota::tell(answer.headers_mut(), &edge, allowance);
+    answer
+}
+
+async fn answer(request: &HttpRequest, incoming: Incoming) -> HttpResponse {
+    let Some(target) = Target::of(request.match_info().unprocessed()) else {
+        return not_found(incoming.context).await;
+    };
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        return only_get(incoming.context).await;
+    }
+    match target {
+        Target::Urls { instance, backup } => urls(request, incoming, instance, backup).await,
+        // A future is as large as the largest that it may wait for, and is moved about: these are not for hits to carry.
+        Target::File { instance, backup, n } => Box::pin(file(request, incoming, instance, backup, n)).await,
+        Target::Backups { instance } => Box::pin(backups(request, incoming, instance)).await,
+        Target::Instances => Box::pin(instances(request, incoming)).await,
+    }
+}
