@@ -9,6 +9,7 @@ mod cache_status;
 mod caller_quota;
 mod client_ip;
 mod context;
+mod conversation;
 pub mod cors;
 mod docs;
 mod edge;
@@ -37,15 +38,21 @@ mod urls;
 use actix_web::{HttpResponse, web};
 
 pub use caller_quota::ratelimit_policy;
+pub use conversation::{Conversation, Turn};
 pub use edge::Edge;
 pub use lease::Lease;
 pub use lines::Lines;
 pub use ops::Health;
 pub use outermost::outermost;
+pub use strict::LONGEST_UNANSWERED;
 
 /// The whole answer to plain HTTP on a port that speaks HTTPS, in the one language that such a client understands.
 pub const PLAIN_ON_TLS: &str = "HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Type: text/plain\r\n\
     Content-Length: 24\r\n\r\nThis port speaks HTTPS.\n";
+
+/// The whole answer to a head that is too large to be read to its end.
+pub const HEAD_TOO_LARGE: &str =
+    "HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
 
 /// Routes of the public listener.
 pub fn public(config: &mut web::ServiceConfig) {

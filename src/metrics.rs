@@ -74,6 +74,8 @@ pub struct Metrics {
     wide_readers: [IntCounter; Breadth::ALL.len()],
     /// Panics of requests and of what runs beside them.
     pub panics: IntCounter,
+    /// Lines of the log that standard error did not take.
+    pub lost_log_lines: IntCounter,
     spans_exported: IntCounter,
     spans_dropped: IntCounterVec,
 }
@@ -229,6 +231,10 @@ impl Metrics {
                 .map(|breadth| wide_readers.with_label_values(&[breadth.backups().to_string().as_str()])),
             panics: family
                 .counter("gateway_panics_total", "Panics; each is a mistake in the program, told in the log."),
+            lost_log_lines: family.counter(
+                "gateway_log_lines_dropped_total",
+                "Lines of the log that were lost, because nobody took them from standard error in time.",
+            ),
             spans_exported: family.counter("gateway_otlp_spans_exported_total", "Spans that the collector took."),
             spans_dropped: family.counters(
                 "gateway_otlp_spans_dropped_total",

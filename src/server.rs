@@ -2,6 +2,7 @@
 //!
 //! It introduces what the configuration describes to each other and then only waits; no rule of a request lives here.
 
+mod connection;
 mod door;
 mod duties;
 mod failures;
@@ -80,20 +81,26 @@ pub struct Setup {
 /// Serves until a signal ends it. Exit code 0 after the drain, of which the log says what it cut; 1 where a second
 /// signal cut it short, 2 where it did not start.
 pub fn run(setup: Setup) -> ExitCode {
+    let _last_lines = telemetry::LastLines;
     rt::System::new().block_on(async {
         match start::start(setup).await {
             Ok(gateway) => gateway.live().await,
             Err(failures) => {
-                failures.iter().for_each(report);
+                report(&failures);
                 ExitCode::from(2)
             }
         }
     })
 }
 
-/// A start that failed is told twice where it can be: in the log, and plainly for a person at a terminal.
+/// A start that failed is told twice where it can be: in the log, and plainly for a person at a terminal. Where nobody
+/// takes the log, nobody takes the rest either, and waiting for them would keep the process from ending.
 #[expect(clippy::print_stderr, reason = "logging itself may be what did not start")]
-fn report(failure: &Failure) {
-    tracing::error!(key = failure.key, error = failure.reason, "the gateway did not start");
-    eprintln!("redis-backup-gateway: {failure}");
+fn report(failures: &[Failure]) {
+    for failure in failures {
+        tracing::error!(key = failure.key, error = failure.reason, "the gateway did not start");
+    }
+    if telemetry::flush() {
+        failures.iter().for_each(|failure| eprintln!("redis-backup-gateway: {failure}"));
+    }
 }

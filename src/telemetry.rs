@@ -1,15 +1,21 @@
 //! What the process tells its operator: log lines to standard error.
 //!
-//! No line carries a token, a secret, a signature or a signed URL: those types do not print themselves.
+//! No line carries a token, a secret, a signature or a signed URL: those types do not print themselves. Nobody waits for
+//! whoever reads the lines, but the end of the process, for a moment.
+
+mod outlet;
 
 use std::{
     io::{self, IsTerminal as _},
     panic,
-    sync::OnceLock,
+    sync::{Arc, OnceLock},
     thread,
+    time::Duration,
 };
 
 use tracing_subscriber::{EnvFilter, util::SubscriberInitExt as _};
+
+use self::outlet::{MOST_WAITING_BYTES, Outlet, StandardError};
 
 /// What `[log]` says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,7 +46,19 @@ pub enum TelemetryError {
     /// The process logs already.
     #[error("logging was started twice")]
     Twice(#[from] tracing_subscriber::util::TryInitError),
+    /// There is no thread to write the lines.
+    #[error("the log has no thread: {0}")]
+    Thread(io::Error),
 }
+
+/// How long the last lines may take to be read. Where nobody reads them, they are not worth a late restart.
+const LAST_LINES: Duration = Duration::from_secs(1);
+
+static OUTLET: OnceLock<Arc<Outlet>> = OnceLock::new();
+
+static PANICS: OnceLock<Box<dyn Fn() + Send + Sync>> = OnceLock::new();
+
+static LOST_LINES: OnceLock<Box<dyn Fn(u64) + Send + Sync>> = OnceLock::new();
 
 /// Some targets are left out unless they are asked for by name: what the web server says of itself (its account of its
 /// start, and a line at `error` for every message that is not HTTP, with which a stranger could fill the disk), and the
@@ -60,10 +78,14 @@ fn filter(level: &str) -> String {
 ///
 /// # Errors
 ///
-/// When the level is no filter, or logging was started before.
+/// When the level is no filter, logging was started before, or the system has no more threads.
 pub fn start(settings: &Settings) -> Result<(), TelemetryError> {
     let filter = EnvFilter::try_new(filter(&settings.level))?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let outlet = Outlet::start(StandardError, MOST_WAITING_BYTES, lose, |lines| {
+        tracing::warn!(lines, "lines of the log were lost: nobody took them in time");
+    });
+    let outlet = outlet.map_err(TelemetryError::Thread)?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(Arc::clone(&outlet));
     let as_json = match settings.format {
         Format::Auto => !io::stderr().is_terminal(),
         Format::Text => false,
@@ -74,6 +96,8 @@ pub fn start(settings: &Settings) -> Result<(), TelemetryError> {
     } else {
         builder.with_ansi(io::stderr().is_terminal()).finish().try_init()?;
     }
+    // Who starts twice has failed already.
+    let _ = OUTLET.set(outlet);
     panic::set_hook(Box::new(|panic| {
         let location = panic.location().map(ToString::to_string);
         tracing::error!(location, thread = thread::current().name(), "panicked");
@@ -84,13 +108,40 @@ pub fn start(settings: &Settings) -> Result<(), TelemetryError> {
     Ok(())
 }
 
-static PANICS: OnceLock<Box<dyn Fn() + Send + Sync>> = OnceLock::new();
-
 /// From now on `count` is called at each panic of the process, once logging has been started. It must not panic. The
 /// first who counts is the only one.
 pub fn count_panics(count: impl Fn() + Send + Sync + 'static) {
     // Whoever comes later would count the same panics.
     let _ = PANICS.set(Box::new(count));
+}
+
+/// The same for lines that are lost, with their number. It must neither panic nor log.
+pub fn count_lost_lines(count: impl Fn(u64) + Send + Sync + 'static) {
+    // Whoever comes later would count the same lines.
+    let _ = LOST_LINES.set(Box::new(count));
+}
+
+fn lose(lines: u64) {
+    if let Some(count) = LOST_LINES.get() {
+        count(lines);
+    }
+}
+
+/// Waits for a moment until the lines that have been logged are written, and says whether they are: where nobody reads
+/// standard error, whoever writes to it otherwise would wait for ever.
+pub fn flush() -> bool {
+    OUTLET.get().is_none_or(|outlet| outlet.flush(LAST_LINES))
+}
+
+/// While this is there, the last lines get out, also where a panic ends the process.
+#[derive(Debug, Default)]
+pub struct LastLines;
+
+impl Drop for LastLines {
+    fn drop(&mut self) {
+        // They have had their moment.
+        let _ = flush();
+    }
 }
 
 #[cfg(test)]

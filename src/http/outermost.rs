@@ -1,6 +1,6 @@
 //! The outermost layer: what is true of every answer, whoever gave it.
 
-use std::{panic::AssertUnwindSafe, rc::Rc, time::Instant};
+use std::{future::pending, panic::AssertUnwindSafe, rc::Rc, time::Instant};
 
 use actix_web::{
     Error, HttpMessage as _, HttpResponse,
@@ -16,7 +16,7 @@ use actix_web::{
 use futures_util::FutureExt as _;
 
 use super::{
-    Edge, Lease,
+    Conversation, Edge, Lease,
     context::{Context, X_REQUEST_ID},
     lines,
     newcomers::Newcomer,
@@ -40,6 +40,10 @@ pub async fn outermost<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B>>, Error> {
+    let conversation = request.conn_data::<Conversation>().cloned();
+    if conversation.as_ref().is_some_and(|conversation| !conversation.asks()) {
+        return hang_up().await;
+    }
     if let Some(newcomer) = request.conn_data::<Newcomer>() {
         newcomer.has_asked();
     }
@@ -59,7 +63,9 @@ pub async fn outermost<B: MessageBody>(
         origin: edge.as_ref().and_then(|edge| edge.cors.allowed(request.headers())),
         must_close: strict::has_body(&request)
             || edge.as_ref().is_some_and(|edge| edge.health.is_draining())
-            || request.conn_data::<Lease>().is_some_and(Lease::has_ended),
+            || request.conn_data::<Lease>().is_some_and(Lease::has_ended)
+            || request.head().connection_type() == ConnectionType::Close,
+        conversation,
         began,
         edge: edge.as_deref(),
     };
@@ -82,6 +88,12 @@ pub async fn outermost<B: MessageBody>(
     };
     finish.finish(&mut answer);
     Err(InternalError::from_response("the request has no other answer", answer).into())
+}
+
+/// Never answers. What reads the connection says that it has ended, once it is asked again, and this is dropped with it.
+async fn hang_up<T>() -> T {
+    tokio::task::yield_now().await;
+    pending().await
 }
 
 async fn answer<B: MessageBody>(
@@ -108,6 +120,7 @@ struct Finish<'a> {
     is_secure: bool,
     origin: Option<HeaderValue>,
     must_close: bool,
+    conversation: Option<Conversation>,
 }
 
 impl Finish<'_> {
@@ -128,6 +141,9 @@ impl Finish<'_> {
             // While draining it sends keep-alive clients to a replica that stays; a body that nobody reads must not be
             // taken for the next request; and who was let in by what no longer holds has to ask again.
             answer.head_mut().set_connection_type(ConnectionType::Close);
+        }
+        if let Some(conversation) = &self.conversation {
+            conversation.answered(answer.head().connection_type() == ConnectionType::Close);
         }
         if let (Some(edge), Some(began)) = (self.edge, self.began) {
             let broker = edge.worker.broker();

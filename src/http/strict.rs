@@ -2,7 +2,7 @@
 //! messages that are larger than any that means well.
 //!
 //! The parser below (actix-http) has refused the rest: two `Host` fields or none, two lengths, a length beside
-//! `Transfer-Encoding`, codings other than `chunked`, a head of more than 128 KiB.
+//! `Transfer-Encoding`, codings other than `chunked`. What is read of a head at all is bounded beneath it.
 
 use actix_web::{
     HttpResponse,
@@ -17,6 +17,10 @@ const LONGEST_TARGET: usize = 8 << 10;
 
 /// The largest header section: a token of 8 KiB and what proxies add have room in it twice.
 const LARGEST_HEAD_BYTES: usize = 32 << 10;
+
+/// The most that is read of a client before it is answered: the largest head that is looked at, with its method, its
+/// version and a scheme.
+pub const LONGEST_UNANSWERED: usize = LONGEST_TARGET + LARGEST_HEAD_BYTES + (1 << 10);
 
 /// What a field costs beside its name and its value on the wire.
 const FIELD_SYNTAX_BYTES: usize = ": \r\n".len();

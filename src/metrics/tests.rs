@@ -56,6 +56,7 @@ fn every_family_is_there_from_the_start_with_its_help_and_type() {
         "gateway_clock_skew_seconds",
         "gateway_ready",
         "gateway_wide_readers_total",
+        "gateway_log_lines_dropped_total",
         "gateway_otlp_spans_exported_total",
         "gateway_otlp_spans_dropped_total",
         "gateway_tls_handshakes_total",

@@ -18,8 +18,9 @@ const AUDIT_HEAD_TICK: Duration = Duration::from_secs(60 * 60);
 /// the audit would rather have the error and withhold answers.
 const SIGXFSZ: i32 = 25;
 
-/// How long workers may take to end once they have been stopped.
-const WORKERS_END: Duration = Duration::from_secs(1);
+/// What is left of the grace for what comes after the last request: workers that end, records, the last spans. Half of it
+/// is for the workers, and half for the spans, which are worth less than a restart that is on time.
+const CLOSING: Duration = Duration::from_secs(2);
 
 /// A connection whose first segment came just before the door was closed is complete by then: a way around the world and
 /// back.
@@ -31,9 +32,6 @@ const FIRST_REQUESTS: Duration = Duration::from_secs(1);
 
 /// How often it looks whether there are any.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
-
-/// How long the last spans may take to be sent. They are worth less than a restart that is on time.
-const LAST_SPANS: Duration = Duration::from_secs(1);
 
 /// A gateway that listens.
 pub(super) struct Gateway {
@@ -56,8 +54,10 @@ pub(super) struct Drain {
     delay: Duration,
     /// No new connection, but those that are there may ask; begun with [`LAST_HANDSHAKES`].
     threshold: Duration,
-    /// Requests in flight may end.
+    /// Requests in flight may end; whole seconds, for the web server counts in them.
     pub(super) grace: Duration,
+    /// The rest: [`CLOSING`] where there is so much.
+    closing: Duration,
 }
 
 pub(super) struct Signals {
@@ -74,16 +74,23 @@ enum Cause {
 }
 
 impl Drain {
-    /// `delay` and `shutdown_grace` are what is configured. The threshold is a part of the grace, not beside it: an
+    /// `delay` and `shutdown_grace` are what is configured. All but the delay is a part of the grace, not beside it: an
     /// orchestrator that waits for both has waited long enough.
+    ///
+    /// The web server looks once a second whether requests have ended, so it is given whole seconds, rounded down, and
+    /// what is over goes to the threshold. It looks for the first time after one: that much a grace takes, however short
+    /// it is, where requests do not end by themselves.
     pub(super) fn new(delay: Duration, shutdown_grace: Duration) -> Self {
-        let threshold = FIRST_REQUESTS.min(shutdown_grace / 4);
-        Self { delay, threshold, grace: shutdown_grace - threshold }
+        let closing = CLOSING.min(shutdown_grace / 4);
+        let open = shutdown_grace - closing;
+        let threshold = FIRST_REQUESTS.min(open / 4);
+        let grace = Duration::from_secs((open - threshold).as_secs().max(1));
+        Self { delay, threshold: threshold.max(open.saturating_sub(grace)), grace, closing }
     }
 
-    /// Where waiting turns into hanging. The web server counts in whole seconds.
+    /// Where waiting turns into hanging. A disk may be slow over the last records.
     fn limit(&self) -> Duration {
-        self.delay + self.threshold + self.grace + WORKERS_END + Duration::from_secs(2)
+        self.delay + self.threshold + self.grace + self.closing + Duration::from_secs(2)
     }
 }
 
@@ -91,7 +98,7 @@ impl Gateway {
     /// Serves, drains and ends: not ready at once, accepting for a while, then only what has come in.
     pub(super) async fn live(self) -> ExitCode {
         let Self { public, admin, health, audit, traces, fleet, mut signals, door, drain } = self;
-        let handles = [public.handle(), admin.handle()];
+        let (stop_public, stop_admin) = (public.handle(), admin.handle());
         let (mut public, mut admin) = (rt::spawn(public), rt::spawn(admin));
 
         let cause = tokio::select! {
@@ -119,12 +126,14 @@ impl Gateway {
             drop(door);
             tracing::info!("no longer accepting; requests in flight may end");
             let unanswered_before = health.unanswered();
-            for handle in handles {
-                // One that has ended by itself does not answer, nor does it have to.
-                handle.stop(true).await;
-            }
+            // One that has ended by itself does not answer, nor does it have to.
+            stop_public.stop(true).await;
+            // Whoever looks after the process has been told until now.
+            let half = drain.closing / 2;
+            let (_, workers_have_ended) =
+                tokio::join!(timeout(half, stop_admin.stop(true)), audit.desks_are_gone(half));
             // A worker that was stopped drops its requests a moment later, and what was cut is on the record all the same.
-            if !audit.desks_are_gone(WORKERS_END).await {
+            if !workers_have_ended {
                 tracing::error!("a worker did not end; records of requests that were cut may be missing");
             }
             if let Some(fleet) = fleet {
@@ -132,7 +141,7 @@ impl Gateway {
             }
             audit.close().await;
             log_head(&audit);
-            traces.close(LAST_SPANS).await;
+            traces.close(half).await;
             // Counted when the workers are gone: the web server cuts what is left when its time is up, and says nothing.
             health.unanswered() - unanswered_before
         };
@@ -214,16 +223,38 @@ fn log_head(audit: &Audit) {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
-    fn the_threshold_is_a_part_of_the_grace() {
-        let seconds = Duration::from_secs;
+    fn every_part_of_the_end_is_a_part_of_the_grace() {
+        let millis = Duration::from_millis;
 
-        for (grace, threshold) in [(seconds(30), seconds(1)), (seconds(2), Duration::from_millis(500))] {
-            let drain = Drain::new(seconds(5), grace);
+        for (shutdown_grace, threshold, grace, closing) in
+            [(30_000, 1_000, 27_000, 2_000), (5_000, 1_750, 2_000, 1_250), (2_000, 500, 1_000, 500), (0, 0, 1_000, 0)]
+        {
+            let drain = Drain::new(millis(5_000), millis(shutdown_grace));
 
-            assert_eq!((drain.threshold, drain.threshold + drain.grace), (threshold, grace));
+            let expected = Drain {
+                delay: millis(5_000),
+                threshold: millis(threshold),
+                grace: millis(grace),
+                closing: millis(closing),
+            };
+            assert_eq!(drain, expected, "{shutdown_grace} ms");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_parts_are_the_grace_wherever_it_is_more_than_what_the_web_server_takes_anyway(millis in 2_000_u64..3_600_000) {
+            let shutdown_grace = Duration::from_millis(millis);
+
+            let Drain { threshold, grace, closing, .. } = Drain::new(Duration::ZERO, shutdown_grace);
+
+            prop_assert_eq!(threshold + grace + closing, shutdown_grace);
+            prop_assert!(threshold >= LAST_HANDSHAKES && grace.subsec_nanos() == 0 && closing >= Duration::from_millis(500));
         }
     }
 }

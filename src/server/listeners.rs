@@ -11,8 +11,8 @@ use std::{
 use actix_http::HttpService;
 use actix_service::{ServiceFactoryExt as _, fn_service, map_config};
 use actix_web::{
-    App, HttpServer,
-    dev::{AppConfig, Extensions, Server},
+    App,
+    dev::{AppConfig, Server},
     middleware::from_fn,
     web,
 };
@@ -22,10 +22,11 @@ use tokio::{
 };
 
 use super::{
+    connection::Connection,
     limits::{Connections, MAX_ADMIN_CONNECTIONS},
-    tls::{Admitted, Gate},
+    tls::Gate,
 };
-use crate::http::{self, Edge, Health};
+use crate::http::{self, Conversation, Edge, Health};
 
 /// How long a connection is new after its handshake: a drain that has begun meanwhile does not close it in that time.
 const NEW_CONNECTION: Duration = Duration::from_secs(1);
@@ -62,11 +63,15 @@ pub(super) fn bind(address: SocketAddr) -> Result<TcpListener, ListenError> {
 pub(super) struct Service {
     pub(super) workers: usize,
     pub(super) connections: Connections,
-    /// How long requests in flight may take once it is stopped.
+    /// How long requests in flight may take once it is stopped, in whole seconds.
     pub(super) grace: Duration,
 }
 
-/// The server for callers. `edge` is called once on each worker's own thread.
+/// The server for callers: over TLS where `gate` makes a gate, plain where it does not. `edge` and `gate` are called once
+/// on each worker's own thread.
+///
+/// The web server's own TLS cannot be used: it offers HTTP/2 wherever any part of the program was built with it, and our
+/// client was (`docs/adr/0008-tls.md`). What is behind the gate here speaks HTTP/1.1 by its type.
 ///
 /// # Errors
 ///
@@ -76,30 +81,44 @@ pub(super) fn public(
     service: Service,
     health: Arc<Health>,
     edge: impl Fn() -> Rc<Edge> + Clone + Send + 'static,
+    gate: impl Fn() -> Option<Gate> + Clone + Send + 'static,
 ) -> io::Result<Server> {
-    let arrives = move |data: &mut Extensions| {
-        data.insert(health.newcomer());
-    };
-    serve(listener, service, arrives, move |config| {
+    serve(listener, service, Some(health), gate, move |config| {
         config.app_data(edge());
         http::public(config);
     })
 }
 
-/// The same over TLS. `edge` and `gate` are called once on each worker's own thread.
-///
-/// The web server's own TLS cannot be used: it offers HTTP/2 wherever any part of the program was built with it, and our
-/// client was (`docs/adr/0008-tls.md`). What is behind the gate here speaks HTTP/1.1 by its type.
+/// The server for health checks and scrapes.
 ///
 /// # Errors
 ///
 /// When the system does not let the listener be used.
-pub(super) fn public_over_tls(
+pub(super) fn admin(listener: TcpListener, health: Arc<Health>) -> io::Result<Server> {
+    let connections = Connections::of_machines(MAX_ADMIN_CONNECTIONS);
+    let service = Service { workers: 1, connections, grace: Duration::from_secs(1) };
+    let health = web::Data::from(health);
+    serve(
+        listener,
+        service,
+        None,
+        || None,
+        move |config| {
+            config.app_data(health.clone());
+            http::admin(config);
+        },
+    )
+}
+
+/// A server behind the outermost layer. Its connections are newcomers of `health` until they ask, where it is there.
+///
+/// The web server's own listener gives the parser whatever a client sends; here it reads a [`Connection`].
+fn serve(
     listener: TcpListener,
     service: Service,
-    health: Arc<Health>,
-    edge: impl Fn() -> Rc<Edge> + Clone + Send + 'static,
-    gate: impl Fn() -> Gate + Clone + Send + 'static,
+    health: Option<Arc<Health>>,
+    gate: impl Fn() -> Option<Gate> + Clone + Send + 'static,
+    configure: impl Fn(&mut web::ServiceConfig) + Clone + Send + 'static,
 ) -> io::Result<Server> {
     let Service { workers, connections, grace } = service;
     let address = listener.local_addr()?;
@@ -109,93 +128,65 @@ pub(super) fn public_over_tls(
         .workers(workers)
         .max_concurrent_connections(connections.most)
         .disable_signals()
-        .shutdown_timeout(whole_seconds(grace))
-        .listen("public", listener, move || {
-            let (stopping, health) = (stopping.clone(), Arc::clone(&health));
-            let (arriving, connected) = (Arc::clone(&health), health);
-            let app = App::new().app_data(edge()).wrap(from_fn(http::outermost)).configure(http::public);
+        .shutdown_timeout(grace.as_secs())
+        .listen("http", listener, move || {
+            let (stopping, arriving, connected) = (stopping.clone(), health.clone(), health.clone());
+            let gate = gate().map(Rc::new);
+            let has_handshakes = gate.is_some();
+            let app = App::new().wrap(from_fn(http::outermost)).configure(&configure);
             // Nothing here asks the web server under which name or scheme it is called.
             let app = map_config(app, |()| AppConfig::default());
             let service = HttpService::build()
-                .secure()
                 .local_addr(address)
+                // A client that closes its side has hung up: it leaves the queue and costs no token.
                 .h1_allow_half_closed(false)
                 .keep_alive(connections.keep_alive)
                 .client_request_timeout(connections.request_head)
                 .client_disconnect_timeout(connections.disconnect)
                 .graceful_shutdown_signal(move || {
                     let stopping = stopping.clone();
-                    // A client that takes longer over its handshake than a drain waits has its request on the way, and
-                    // it is answered.
-                    async move { _ = tokio::join!(stopping.notified(), sleep(NEW_CONNECTION)) }
+                    async move {
+                        // A client that takes longer over its handshake than a drain waits has its request on the way,
+                        // and it is answered.
+                        let is_new = async {
+                            if has_handshakes {
+                                sleep(NEW_CONNECTION).await;
+                            }
+                        };
+                        _ = tokio::join!(stopping.notified(), is_new);
+                    }
                 })
-                .on_connect_ext(move |connection: &Admitted, data| {
-                    data.insert(connection.lease());
-                    data.insert(connected.newcomer());
+                .on_connect_ext(move |connection: &Connection, data| {
+                    data.insert(connection.conversation());
+                    if let Some(lease) = connection.lease() {
+                        data.insert(lease);
+                    }
+                    if let Some(health) = &connected {
+                        data.insert(health.newcomer());
+                    }
                 })
                 .h1(app.map_err(|error: actix_web::Error| error.error_response()));
-            let gate = Rc::new(gate());
             let admit = fn_service(move |stream: TcpStream| {
-                let gate = Rc::clone(&gate);
+                let gate = gate.clone();
+                let keeps_none = connections.keep_alive.is_zero();
+                let conversation = if keeps_none { Conversation::of_one_request() } else { Conversation::default() };
                 // Whoever still shakes hands has yet to ask, too.
-                let shaking_hands = arriving.newcomer();
-                // What ended here has been counted and logged; the web server does not care.
+                let shaking_hands = gate.as_ref().and(arriving.as_ref()).map(|health| health.newcomer());
                 async move {
-                    let admitted = gate.admit(stream).await;
+                    let Some(gate) = gate else {
+                        let peer = stream.peer_addr().ok();
+                        return Ok((Connection::plain(stream, conversation), peer));
+                    };
+                    // What ended here has been counted and logged; the web server does not care.
+                    // Boxed, for a handshake takes kilobytes that the connection would keep, a plain one too.
+                    let admitted = Box::pin(gate.admit(stream)).await;
                     drop(shaking_hands);
-                    admitted.ok_or(())
+                    admitted.map(|(admitted, peer)| (Connection::over_tls(admitted, conversation), peer)).ok_or(())
                 }
             });
             admit.and_then(service.map_err(|_| ()))
         })?;
     Ok(server.run())
-}
-
-/// The server for health checks and scrapes.
-///
-/// # Errors
-///
-/// When the system does not let the listener be used.
-pub(super) fn admin(listener: TcpListener, health: Arc<Health>) -> io::Result<Server> {
-    let connections = Connections::at_most(MAX_ADMIN_CONNECTIONS);
-    let service = Service { workers: 1, connections, grace: Duration::from_secs(1) };
-    let health = web::Data::from(health);
-    serve(
-        listener,
-        service,
-        |_| {},
-        move |config| {
-            config.app_data(health.clone());
-            http::admin(config);
-        },
-    )
-}
-
-/// A server behind the outermost layer. `arrives` is called for each connection with the data that is kept with it.
-fn serve(
-    listener: TcpListener,
-    service: Service,
-    arrives: impl Fn(&mut Extensions) + Send + Sync + 'static,
-    configure: impl Fn(&mut web::ServiceConfig) + Clone + Send + 'static,
-) -> io::Result<Server> {
-    let Service { workers, connections, grace } = service;
-    let server = HttpServer::new(move || App::new().wrap(from_fn(http::outermost)).configure(&configure))
-        .workers(workers)
-        // A client that closes its side has hung up: it leaves the queue and costs no token.
-        .h1_allow_half_closed(false)
-        .max_connections(connections.most)
-        .keep_alive(connections.keep_alive)
-        .client_request_timeout(connections.request_head)
-        .client_disconnect_timeout(connections.disconnect)
-        .on_connect(move |_, data| arrives(data))
-        .disable_signals()
-        .shutdown_timeout(whole_seconds(grace));
-    Ok(server.listen(listener)?.run())
-}
-
-/// The web server counts its grace in whole seconds; a part of one is rounded up.
-fn whole_seconds(duration: Duration) -> u64 {
-    duration.as_secs() + u64::from(duration.subsec_nanos() > 0 || duration.is_zero())
 }
 
 #[cfg(test)]

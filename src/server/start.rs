@@ -68,6 +68,8 @@ fn assemble(setup: Setup, parts: Parts, clock: Clock) -> io::Result<Gateway> {
     let metrics = Metrics::new(option_env!("GATEWAY_REVISION").unwrap_or("unknown"), &words);
     let panics = metrics.panics.clone();
     telemetry::count_panics(move || panics.inc());
+    let lost_lines = metrics.lost_log_lines.clone();
+    telemetry::count_lost_lines(move |lines| lost_lines.inc_by(lines));
     let rooms = Rooms {
         policies,
         audit: audit.clone(),
@@ -130,14 +132,11 @@ fn assemble(setup: Setup, parts: Parts, clock: Clock) -> io::Result<Gateway> {
     let (public_address, admin_address) = (public.local_addr()?, admin.local_addr()?);
     let door = Door::of(&public)?;
     let speaks_tls = tls.is_some();
-    let public = match tls {
-        None => listeners::public(public, service, Arc::clone(&health), edge)?,
-        Some(tls) => {
-            let metrics = Arc::clone(&metrics);
-            let gate = move || Gate::new(Arc::clone(&tls), Arc::clone(&metrics));
-            listeners::public_over_tls(public, service, Arc::clone(&health), edge, gate)?
-        }
+    let gate = {
+        let metrics = Arc::clone(&metrics);
+        move || tls.clone().map(|tls| Gate::new(tls, Arc::clone(&metrics)))
     };
+    let public = listeners::public(public, service, Arc::clone(&health), edge, gate)?;
     let admin = listeners::admin(admin, Arc::clone(&health))?;
 
     for driver in drivers {

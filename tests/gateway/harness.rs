@@ -149,6 +149,14 @@ impl Gateway {
         Self::spawn(configuration, overrides, Stdio::piped()).when_ready()
     }
 
+    /// A gateway whose log nobody reads once it listens, until what is returned with it is dropped.
+    pub fn with_log_unread(configuration: &str, overrides: &str) -> (Self, mpsc::Sender<()>) {
+        let (resume, resumed) = mpsc::channel();
+        let command = Command::new(env!("CARGO_BIN_EXE_redis-backup-gateway"));
+        let gateway = Self::spawn_read(command, configuration, overrides, Stdio::piped(), Some(resumed));
+        (gateway.when_ready(), resume)
+    }
+
     /// The same, started by a shell script that ends with `exec … "$0" "$@"`.
     pub fn launched(script: &str, configuration: &str, overrides: &str) -> Self {
         let mut command = Command::new("/bin/sh");
@@ -171,7 +179,18 @@ impl Gateway {
         Self::spawn_by(command, configuration, overrides, stdout)
     }
 
-    fn spawn_by(mut command: Command, configuration: &str, overrides: &str, stdout: Stdio) -> Self {
+    fn spawn_by(command: Command, configuration: &str, overrides: &str, stdout: Stdio) -> Self {
+        Self::spawn_read(command, configuration, overrides, stdout, None)
+    }
+
+    /// The log is read until the gateway listens, and from the end of `resumed` on where there is one.
+    fn spawn_read(
+        mut command: Command,
+        configuration: &str,
+        overrides: &str,
+        stdout: Stdio,
+        resumed: Option<mpsc::Receiver<()>>,
+    ) -> Self {
         let files = TempDir::new().expect("a folder for the configuration");
         let file = files.path().join("gateway.toml");
         std::fs::write(&file, configuration).expect("the configuration is written");
@@ -182,7 +201,7 @@ impl Gateway {
         }
         let mut child =
             command.stdin(Stdio::null()).stdout(stdout).stderr(Stdio::piped()).spawn().expect("the gateway starts");
-        let (log, listening) = collect_log(child.stderr.take().expect("standard error is piped"));
+        let (log, listening) = collect_log(child.stderr.take().expect("standard error is piped"), resumed);
         let audit = child.stdout.take().map(collect).unwrap_or_default();
         let (public, admin) = listening.recv_timeout(PATIENCE).unwrap_or_else(|_| {
             let _ = child.kill();
@@ -427,9 +446,11 @@ fn collect(mut stream: impl std::io::Read + Send + 'static) -> Arc<Mutex<String>
     text
 }
 
-/// Collects the log, and sends the addresses once the line that names them has come.
+/// Collects the log, and sends the addresses once the line that names them has come. From then on it waits for the end
+/// of `resumed`, where there is one.
 fn collect_log(
     stream: impl std::io::Read + Send + 'static,
+    mut resumed: Option<mpsc::Receiver<()>>,
 ) -> (Arc<Mutex<String>>, mpsc::Receiver<(SocketAddr, SocketAddr)>) {
     let text = Arc::new(Mutex::new(String::new()));
     let sink = Arc::clone(&text);
@@ -441,6 +462,8 @@ fn collect_log(
             let address = |name: &str| event[name].as_str()?.parse().ok();
             if let (Some(public), Some(admin)) = (address("public_address"), address("admin_address")) {
                 let _ = sender.send((public, admin));
+                // It is never sent to.
+                let _ = resumed.take().map(|resumed| resumed.recv());
             }
         }
     });

@@ -92,7 +92,7 @@ fn every_hostile_message_gets_its_answer_and_the_next_one_is_served() {
         // Sizes.
         ("a long path", get(&format!("/{}", long(9 << 10)), ""), &[400]),
         ("a long query", get(&format!("/healthz?{}", long(9 << 10)), ""), &[400]),
-        ("a path beyond all bounds", get(&format!("/{}", long(70 << 10)), ""), &[400]),
+        ("a path beyond all bounds", get(&format!("/{}", long(70 << 10)), ""), &[431]),
         ("a large field", get("/healthz", &format!("X-Large: {}\r\n", long(40 << 10))), &[431]),
         (
             "many fields that are large together",
@@ -189,9 +189,19 @@ fn every_hostile_message_gets_its_answer_and_the_next_one_is_served() {
         ("a request in a body", body(&format!("Content-Length: {}\r\n", smuggled.len()), smuggled), &[200]),
         ("a request behind an announced body", body("Content-Length: 1000\r\n", smuggled), &[200]),
         (
-            "a request behind a last chunk, which is the next one",
+            "a request behind a last chunk, after an answer that ends the connection",
             body("Transfer-Encoding: chunked\r\n", &format!("0\r\n\r\n{smuggled}")),
-            &[200, 401],
+            &[200],
+        ),
+        (
+            "a request behind a body, after an answer that ends the connection",
+            body("Content-Length: 5\r\n", &format!("hello{smuggled}")),
+            &[200],
+        ),
+        (
+            "a request behind one that asked for the end",
+            join(&[&get("/healthz", ""), b"GET /nowhere HTTP/1.1\r\nHost: gateway\r\n\r\n"]),
+            &[200],
         ),
         ("a size of a chunk that overflows", body("Transfer-Encoding: chunked\r\n", "ffffffffffffffffff\r\n"), &[200]),
         ("a size of a chunk that is none", body("Transfer-Encoding: chunked\r\n", &format!("x\r\n{smuggled}")), &[200]),
@@ -214,6 +224,44 @@ fn every_hostile_message_gets_its_answer_and_the_next_one_is_served() {
     }
     assert_eq!(stage.get(&stage.seed_path()).status, 200);
     assert_eq!(stage.control().counters().calls_of("DescribeBackupUrl"), 1);
+}
+
+#[test]
+fn what_is_said_before_an_answer_is_bounded_in_all_and_nothing_in_order_is_cut() {
+    const HEADS: usize = 2_000;
+    let stage = Stage::new();
+    let resident = |stage: &Stage| {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", stage.gateway.pid())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() << 10
+    };
+    let before = resident(&stage);
+    let begun = format!("GET /healthz HTTP/1.1\r\nX: {}", "a".repeat(125_000));
+
+    // A request in order that is larger than what is read at once, and many behind each other.
+    let large = format!("X-Large: {}\r\n", "a".repeat(31 << 10));
+    let in_order = exchange(&stage, &get("/healthz", &large));
+    let one = "GET /healthz HTTP/1.1\r\nHost: gateway\r\n\r\n";
+    let many = exchange(&stage, &[one.repeat(5_000).as_bytes(), &get("/nowhere", "")].concat());
+    let unfinished: Vec<_> = (0..HEADS)
+        .map(|_| {
+            let mut socket = TcpStream::connect(stage.gateway.public).unwrap();
+            socket.set_read_timeout(Some(PATIENCE)).unwrap();
+            // It may be refused before all of this is sent.
+            let _ = socket.write_all(begun.as_bytes());
+            socket
+        })
+        .collect();
+    let grown = resident(&stage).saturating_sub(before);
+    let refused = unfinished.into_iter().filter(|mut socket| {
+        let mut status = [0; 12];
+        socket.read_exact(&mut status).is_ok() && status == *b"HTTP/1.1 431"
+    });
+
+    assert_eq!(in_order.statuses, [200]);
+    assert_eq!((many.statuses.len(), many.statuses.last()), (5_001, Some(&404)));
+    assert_eq!(refused.count(), HEADS);
+    assert!(grown < HEADS * (64 << 10), "{} KiB for each head", (grown >> 10) / HEADS);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use sandbox::{Effect, Fault, known};
 use crate::harness::{Stage, eventually, urls_path};
 
 /// Every family, and its labels beside those of a histogram's buckets.
-const FAMILIES: [(&str, &str, &[&str]); 28] = [
+const FAMILIES: [(&str, &str, &[&str]); 29] = [
     ("gateway_audit_failures_total", "counter", &[]),
     ("gateway_audit_records_total", "counter", &[]),
     ("gateway_auth_failures_total", "counter", &["reason"]),
@@ -21,6 +21,7 @@ const FAMILIES: [(&str, &str, &[&str]); 28] = [
     ("gateway_http_requests_total", "counter", &["method", "route", "status"]),
     ("gateway_jwks_refreshes_total", "counter", &["issuer", "result"]),
     ("gateway_last_reload_successful", "gauge", &["what"]),
+    ("gateway_log_lines_dropped_total", "counter", &[]),
     ("gateway_otlp_spans_dropped_total", "counter", &["reason"]),
     ("gateway_otlp_spans_exported_total", "counter", &[]),
     ("gateway_panics_total", "counter", &[]),

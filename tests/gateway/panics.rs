@@ -63,6 +63,7 @@ fn a_panic_in_one_request_is_a_500_for_it_alone_counted_recorded_and_told_by_its
 }
 
 fn panic_in_a_request() {
+    let _last_lines = telemetry::LastLines;
     telemetry::start(&telemetry::Settings { level: "info".to_owned(), format: telemetry::Format::Json }).unwrap();
     let sandbox = Sandbox::start(Options::default()).unwrap();
     let files = TempDir::new().unwrap();

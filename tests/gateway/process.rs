@@ -11,7 +11,7 @@ use std::{
 
 use sandbox::{Effect, Fault, Options, Sandbox, Target};
 
-use crate::harness::{Gateway, PATIENCE, Stage, configuration, eventually};
+use crate::harness::{Client, Gateway, PATIENCE, Stage, configuration, eventually};
 
 #[test]
 fn sigterm_lets_requests_in_flight_end_and_exits_with_zero() {
@@ -95,6 +95,57 @@ fn a_drain_that_cuts_a_request_says_so() {
     drop(log);
     // It was permitted and called for, so it is on the record all the same.
     assert_eq!(stage.gateway.records_of(1)[0]["status"], 499);
+}
+
+#[test]
+fn a_request_that_does_not_end_holds_the_end_up_no_longer_than_the_grace() {
+    const GRACE: Duration = Duration::from_secs(2);
+    let mut stage = Stage::with("GATEWAY_SERVER__SHUTDOWN_GRACE=2s\nGATEWAY_TENCENT__TIMEOUT=9s");
+    stage.control().inject(Fault::api(Effect::Hang));
+    let (path, token) = (stage.seed_path(), stage.token());
+    let mut socket = TcpStream::connect(stage.gateway.public).unwrap();
+    // Who has connected and says nothing is waited for first.
+    let _silent = TcpStream::connect(stage.gateway.public).unwrap();
+    write!(socket, "GET {path} HTTP/1.1\r\nHost: gateway\r\nAuthorization: Bearer {token}\r\n\r\n").unwrap();
+    let control = stage.control();
+    eventually("the call is under way", || control.counters().calls_of("DescribeBackupUrl") == 1);
+
+    let began = crate::harness::started();
+    stage.gateway.signal("TERM");
+    let code = stage.gateway.wait().code();
+    let took = began.elapsed();
+
+    assert_eq!(code, Some(0));
+    assert!(took < GRACE, "{took:?}");
+    stage.gateway.records_of(1);
+}
+
+#[test]
+fn connections_that_are_held_open_without_asking_keep_no_probe_from_its_answer() {
+    let stage = Stage::new();
+    let admin = stage.gateway.admin;
+    let asked = |count| {
+        (0..count).map(|_| {
+            let mut stream = TcpStream::connect(admin).unwrap();
+            stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: gateway\r\n\r\n").unwrap();
+            stream
+        })
+    };
+    let mut held: Vec<_> = asked(150).collect();
+    held.extend((0..150).map(|_| TcpStream::connect(admin).unwrap()));
+    held.extend((0..150).map(|_| {
+        let mut stream = TcpStream::connect(admin).unwrap();
+        stream.write_all(b"GET /healthz HTTP/1.1\r\n").unwrap();
+        stream
+    }));
+    let began = crate::harness::started();
+
+    let health = stage.gateway.ask(admin, "GET", "/healthz", &[]).status;
+    let took = began.elapsed();
+
+    assert_eq!(health, 200);
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    drop(held);
 }
 
 #[test]
@@ -424,6 +475,60 @@ fn health_asks_the_admin_listener() {
 
     assert_eq!(alive.status.code(), Some(0));
     assert_eq!(dead.status.code(), Some(1));
+}
+
+#[test]
+fn a_log_that_nobody_reads_holds_nobody_up_and_what_it_lost_is_told_once_it_is_read() {
+    let sandbox = Sandbox::start(Options::default()).unwrap();
+    let log_much =
+        "GATEWAY_LOG__LEVEL=info,access=info,actix_http=trace\nGATEWAY_RATE_LIMIT__PER_CALLER__BURST=1000000";
+    let (gateway, unread) = Gateway::with_log_unread(&configuration(&sandbox), log_much);
+    let mut stage = Stage { sandbox, gateway };
+    let lost = |stage: &Stage| {
+        let metrics = stage.gateway.ask(stage.gateway.admin, "GET", "/metrics", &[]).text();
+        let count = metrics.lines().find_map(|line| line.strip_prefix("gateway_log_lines_dropped_total "));
+        count.unwrap().parse::<u64>().unwrap()
+    };
+    let client = Client::new(&stage, &stage.token());
+
+    // More than a pipe holds and more than waits for one.
+    eventually("lines are lost", || {
+        assert_eq!(client.get(&stage.seed_path()).status, 200);
+        lost(&stage) > 0
+    });
+    let miss = stage.get(&crate::harness::urls_path("synthetic-1"));
+    let health = [stage.gateway.public, stage.gateway.admin]
+        .map(|address| stage.gateway.ask(address, "GET", "/healthz", &[]).status);
+    drop(unread);
+    eventually("it is told", || stage.gateway.log.lock().unwrap().contains("lines of the log were lost"));
+    let told = stage.gateway.log.lock().unwrap().clone();
+
+    assert_eq!((miss.status, health), (200, [200, 200]));
+    let told = told.lines().find(|line| line.contains("lines of the log were lost")).unwrap();
+    assert!(serde_json::from_str::<serde_json::Value>(told).unwrap()["lines"].as_u64() > Some(0), "{told}");
+    stage.gateway.signal("TERM");
+    assert_eq!(stage.gateway.wait().code(), Some(0));
+}
+
+#[test]
+fn a_log_that_nobody_reads_does_not_keep_the_process_from_ending() {
+    let sandbox = Sandbox::start(Options::default()).unwrap();
+    let log_much =
+        "GATEWAY_LOG__LEVEL=info,access=info,actix_http=trace\nGATEWAY_RATE_LIMIT__PER_CALLER__BURST=1000000";
+    let (gateway, unread) = Gateway::with_log_unread(&configuration(&sandbox), log_much);
+    let mut stage = Stage { sandbox, gateway };
+    let client = Client::new(&stage, &stage.token());
+    for _ in 0..200 {
+        assert_eq!(client.get(&stage.seed_path()).status, 200);
+    }
+    let began = crate::harness::started();
+
+    stage.gateway.signal("TERM");
+    let code = stage.gateway.wait().code();
+
+    assert_eq!(code, Some(0));
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    drop(unread);
 }
 
 #[test]

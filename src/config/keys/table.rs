@@ -34,7 +34,7 @@ const FIRST: &[Key] = &[
         "server.admin_listen",
         ADDRESS,
         Is("127.0.0.1:9090"),
-        "The listener for `/healthz` and `/readyz`. Keep it away from callers.",
+        "The listener for `/healthz`, `/readyz` and `/metrics`. Keep it away from callers.",
     ),
     key(
         "server.workers",

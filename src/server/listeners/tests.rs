@@ -34,7 +34,7 @@ impl Serving {
                 let routes = |config: &mut web::ServiceConfig| {
                     config.route("/", web::get().to(async || "here"));
                 };
-                let server = serve(listener, service, |_| {}, routes).unwrap();
+                let server = serve(listener, service, None, || None, routes).unwrap();
                 sender.send((address, server.handle())).unwrap();
                 server.await.unwrap();
             });

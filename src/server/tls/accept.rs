@@ -3,18 +3,11 @@
 //! The configuration is chosen when the client has said what it wants and not before, so that a slow client cannot keep
 //! an old one alive. The whole handshake has one deadline, and a place of its own is all that it can hold until then.
 
-use std::{
-    io::{self, IoSlice},
-    net::SocketAddr,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use rustls::{HandshakeKind, server::Acceptor};
 use tokio::{
-    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf},
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
     time::timeout,
 };
@@ -46,8 +39,9 @@ pub(in crate::server) struct Gate {
 
 /// A connection that has passed the gate.
 pub(in crate::server) struct Admitted {
-    stream: TlsStream<TcpStream>,
-    lease: Lease,
+    pub(in crate::server) stream: TlsStream<TcpStream>,
+    /// How long it may go on.
+    pub(in crate::server) lease: Lease,
 }
 
 /// Why a connection did not.
@@ -146,42 +140,5 @@ async fn refuse_plain_http(stream: &mut TcpStream) -> io::Result<()> {
 impl Admitted {
     fn is_resumed(&self) -> bool {
         self.stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed)
-    }
-
-    /// How long the connection may go on.
-    pub(in crate::server) fn lease(&self) -> Lease {
-        self.lease.clone()
-    }
-}
-
-impl AsyncRead for Admitted {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
-    }
-}
-
-impl AsyncWrite for Admitted {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

@@ -1,0 +1,226 @@
+//! A connection of a client, plain or over TLS, as the web server reads and writes it.
+//!
+//! It bounds what a client may say before it is answered. What is in order passes through untouched.
+
+mod intake;
+
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+    time::{Sleep, sleep},
+};
+use tokio_rustls::server::TlsStream;
+
+use self::intake::{Intake, LONGEST_FAREWELL, Next};
+use super::tls::Admitted;
+use crate::http::{self, Conversation, Lease, Turn};
+
+/// How long a client may take to go once it has had its last answer.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+pub(super) struct Connection {
+    transport: Transport,
+    lease: Option<Lease>,
+    conversation: Conversation,
+    intake: Intake,
+    /// Whoever is to read on once something has been written.
+    waits: Option<Waker>,
+    farewell: Option<Pin<Box<Sleep>>>,
+    refusal: Option<Refusal>,
+}
+
+enum Transport {
+    Plain(TcpStream),
+    /// It is large, and would make plain ones so.
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+/// A head that was too large is being refused.
+struct Refusal {
+    unwritten: &'static [u8],
+    is_shut: bool,
+    discarded: usize,
+}
+
+impl Connection {
+    pub(super) fn plain(stream: TcpStream, conversation: Conversation) -> Self {
+        Self::new(Transport::Plain(stream), None, conversation)
+    }
+
+    pub(super) fn over_tls(Admitted { stream, lease }: Admitted, conversation: Conversation) -> Self {
+        Self::new(Transport::Tls(Box::new(stream)), Some(lease), conversation)
+    }
+
+    fn new(transport: Transport, lease: Option<Lease>, conversation: Conversation) -> Self {
+        Self { transport, lease, conversation, intake: Intake::default(), waits: None, farewell: None, refusal: None }
+    }
+
+    /// How long the connection may go on, where anybody has a say.
+    pub(super) fn lease(&self) -> Option<Lease> {
+        self.lease.clone()
+    }
+
+    pub(super) fn conversation(&self) -> Conversation {
+        self.conversation.clone()
+    }
+
+    fn poll_read_at_most(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+        room: usize,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let read = if buffer.remaining() <= room {
+            self.transport.poll_read(cx, buffer)
+        } else {
+            // Memory that is not written yet is zeroed for this, a small part of what a system call costs.
+            let mut part = ReadBuf::new(buffer.initialize_unfilled_to(room));
+            let read = self.transport.poll_read(cx, &mut part);
+            let count = part.filled().len();
+            buffer.advance(count);
+            read
+        };
+        self.intake.has_read(buffer.filled().len() - before);
+        if read.is_ready() {
+            return read;
+        }
+        self.intake.has_parsed();
+        if self.conversation.turn() == Turn::Nobody && self.poll_farewell(cx).is_ready() {
+            return Poll::Ready(Ok(()));
+        }
+        Poll::Pending
+    }
+
+    /// Answers in the parser's place, and reads what the client still sends, so that it sees the answer and not a reset.
+    fn poll_refuse(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let refusal = self.refusal.get_or_insert_with(|| Refusal {
+            unwritten: http::HEAD_TOO_LARGE.as_bytes(),
+            is_shut: false,
+            discarded: 0,
+        });
+        while let Poll::Ready(written) = self.transport.poll_write(cx, refusal.unwritten) {
+            let written = written?;
+            refusal.unwritten = refusal.unwritten.get(written..).unwrap_or_default();
+            if refusal.unwritten.is_empty() {
+                break;
+            }
+        }
+        if refusal.unwritten.is_empty() && !refusal.is_shut {
+            refusal.is_shut = self.transport.poll_shutdown(cx)?.is_ready();
+        }
+        let mut scratch = [0; 4 << 10];
+        while refusal.discarded < LONGEST_FAREWELL {
+            let mut part = ReadBuf::new(&mut scratch);
+            let Poll::Ready(read) = self.transport.poll_read(cx, &mut part) else {
+                return self.poll_farewell(cx).map(Ok);
+            };
+            let () = read?;
+            match part.filled().len() {
+                0 => break,
+                count => refusal.discarded += count,
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_farewell(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.farewell.get_or_insert_with(|| Box::pin(sleep(FAREWELL))).as_mut().poll(cx)
+    }
+
+    fn has_written(&mut self, written: &Poll<io::Result<usize>>) {
+        match written {
+            Poll::Pending => self.intake.is_blocked(),
+            Poll::Ready(outcome) => {
+                self.intake.has_written(*outcome.as_ref().unwrap_or(&0));
+                if let Some(waker) = self.waits.take() {
+                    waker.wake();
+                }
+            }
+        }
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.refusal.is_some() {
+            return this.poll_refuse(cx);
+        }
+        match this.intake.next(this.conversation.turn()) {
+            Next::Read(room) => this.poll_read_at_most(cx, buffer, room),
+            Next::Parse => {
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            Next::Wait => {
+                this.waits = Some(cx.waker().clone());
+                Poll::Pending
+            }
+            Next::Refuse => this.poll_refuse(cx),
+            Next::End => Poll::Ready(Ok(())),
+        }
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        if this.refusal.is_some() {
+            // The answer has been given.
+            return Poll::Ready(Ok(bytes.len()));
+        }
+        let written = this.transport.poll_write(cx, bytes);
+        this.has_written(&written);
+        written
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.get_mut().transport.poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.refusal.as_ref().is_some_and(|refusal| refusal.is_shut) {
+            return Poll::Ready(Ok(()));
+        }
+        this.transport.poll_shutdown(cx)
+    }
+}
+
+impl Transport {
+    fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Plain(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
+        }
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}
