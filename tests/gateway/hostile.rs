@@ -253,14 +253,17 @@ fn what_is_said_before_an_answer_is_bounded_in_all_and_nothing_in_order_is_cut()
         })
         .collect();
     let grown = resident(&stage).saturating_sub(before);
-    let refused = unfinished.into_iter().filter(|mut socket| {
-        let mut status = [0; 12];
-        socket.read_exact(&mut status).is_ok() && status == *b"HTTP/1.1 431"
+    // On a busy machine one that has not sent all of it after two seconds is reset, and may miss the answer.
+    let ended = unfinished.into_iter().filter(|mut socket| {
+        let mut answer = Vec::new();
+        let outcome = socket.read_to_end(&mut answer);
+        let is_reset = outcome.is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionReset);
+        is_reset || answer.starts_with(b"HTTP/1.1 431")
     });
 
     assert_eq!(in_order.statuses, [200]);
     assert_eq!((many.statuses.len(), many.statuses.last()), (5_001, Some(&404)));
-    assert_eq!(refused.count(), HEADS);
+    assert_eq!(ended.count(), HEADS);
     assert!(grown < HEADS * (64 << 10), "{} KiB for each head", (grown >> 10) / HEADS);
 }
 
