@@ -12,7 +12,7 @@ use std::{
 };
 
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf},
     net::TcpStream,
     time::{Sleep, sleep},
 };
@@ -78,16 +78,7 @@ impl Connection {
         room: usize,
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        let read = if buffer.remaining() <= room {
-            self.transport.poll_read(cx, buffer)
-        } else {
-            // Memory that is not written yet is zeroed for this, a small part of what a system call costs.
-            let mut part = ReadBuf::new(buffer.initialize_unfilled_to(room));
-            let read = self.transport.poll_read(cx, &mut part);
-            let count = part.filled().len();
-            buffer.advance(count);
-            read
-        };
+        let read = Pin::new(&mut AsyncReadExt::take(&mut self.transport, room as u64)).poll_read(cx, buffer);
         self.intake.has_read(buffer.filled().len() - before);
         if read.is_ready() {
             return read;
@@ -119,7 +110,7 @@ impl Connection {
         let mut scratch = [0; 4 << 10];
         while refusal.discarded < LONGEST_FAREWELL {
             let mut part = ReadBuf::new(&mut scratch);
-            let Poll::Ready(read) = self.transport.poll_read(cx, &mut part) else {
+            let Poll::Ready(read) = Pin::new(&mut self.transport).poll_read(cx, &mut part) else {
                 return self.poll_farewell(cx).map(Ok);
             };
             let () = read?;
@@ -195,14 +186,16 @@ impl AsyncWrite for Connection {
     }
 }
 
-impl Transport {
-    fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match self {
+impl AsyncRead for Transport {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_read(cx, buffer),
             Self::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
         }
     }
+}
 
+impl Transport {
     fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match self {
             Self::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
