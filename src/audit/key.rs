@@ -2,16 +2,13 @@
 //!
 //! The key itself is forgotten once these are made. None of them is ever shown; the name is meant to be.
 
-use std::{
-    fmt, fs, io,
-    path::{Path, PathBuf},
-};
+use std::{fmt, fs, path::Path};
 
 use hmac::{Hmac, KeyInit, Mac};
-use secrecy::{ExposeSecret, SecretBox, SecretString, zeroize::Zeroizing};
+use secrecy::{ExposeSecret, SecretBox, zeroize::Zeroizing};
 use sha2::Sha256;
 
-use crate::domain::key_file::{KEY_BYTES, KeyFile, NoKeys, SecretKey};
+use crate::domain::key_file::{KEY_BYTES, KeyFile, KeyFileError, SecretKey};
 
 /// One key as the audit uses it.
 #[derive(Clone)]
@@ -35,22 +32,9 @@ pub struct Keys {
 /// Why there is no key. It never repeats what stands in the file.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
-    /// The file cannot be read as text.
-    #[error("{path} cannot be read: {error}")]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        error: io::Error,
-    },
-    /// There is something else in the file than keys.
-    #[error("{path}, {what}")]
-    NoKeys {
-        /// The file.
-        path: PathBuf,
-        /// What there is.
-        what: NoKeys,
-    },
+    /// The file gives none.
+    #[error(transparent)]
+    File(#[from] KeyFileError),
     /// The system gives no randomness, so no key can be made.
     #[error("no key can be made: {0}")]
     NoRandomness(getrandom::Error),
@@ -66,9 +50,7 @@ impl Keys {
     ///
     /// When the file cannot be read, has no key, or a line that is none.
     pub fn load(path: &Path) -> Result<Self, KeyError> {
-        let text = fs::read_to_string(path).map_err(|error| KeyError::Unreadable { path: path.to_owned(), error })?;
-        let parsed = KeyFile::parse(&SecretString::from(text));
-        let KeyFile { current, previous } = parsed.map_err(|what| KeyError::NoKeys { path: path.to_owned(), what })?;
+        let KeyFile { current, previous } = KeyFile::of(path, fs::read_to_string(path))?;
         Ok(Self { current: Key::derive(&current), previous: previous.iter().map(Key::derive).collect() })
     }
 

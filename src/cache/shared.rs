@@ -19,7 +19,7 @@ use arc_swap::ArcSwap;
 use futures_util::future::{join, join_all};
 use tokio::sync::broadcast::{self, error::RecvError};
 
-pub use keys::{Ring, RingError};
+pub use keys::Ring;
 pub use lock::Lock;
 pub use value::{Body, Found, Value};
 

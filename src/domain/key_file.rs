@@ -1,5 +1,10 @@
 //! The form of files of secret keys: 32 bytes in base64 a line, the key in force first, previous keys on further lines.
 
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use secrecy::{
     ExposeSecret as _, SecretBox, SecretString,
@@ -35,7 +40,38 @@ pub enum NoKeys {
     Empty,
 }
 
+/// Why a file gives no keys. It never repeats what stands in it.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyFileError {
+    /// The file cannot be read as text.
+    #[error("{path} cannot be read: {error}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// There is something else in the file than keys.
+    #[error("{path}, {what}")]
+    NoKeys {
+        /// The file.
+        path: PathBuf,
+        /// What there is.
+        what: NoKeys,
+    },
+}
+
 impl KeyFile {
+    /// What came of reading the file at `path`.
+    ///
+    /// # Errors
+    ///
+    /// When it could not be read, has no key, or a line that is none.
+    pub fn of(path: &Path, read: io::Result<String>) -> Result<Self, KeyFileError> {
+        let text = read.map_err(|error| KeyFileError::Unreadable { path: path.to_owned(), error })?;
+        Self::parse(&SecretString::from(text)).map_err(|what| KeyFileError::NoKeys { path: path.to_owned(), what })
+    }
+
     /// Reads the text of such a file.
     ///
     /// # Errors

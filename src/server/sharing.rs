@@ -7,11 +7,8 @@ use super::{
     failures::{Failure, Failures},
 };
 use crate::{
-    cache::{
-        Shared,
-        shared::{Ring, RingError},
-    },
-    domain::{Clock, RequestId},
+    cache::{Shared, shared::Ring},
+    domain::{Clock, RequestId, key_file::KeyFileError},
     quota::{Agreement, Fleet, Heart},
     store::{Keeper, SetupError, Store},
 };
@@ -34,7 +31,7 @@ impl Sharing {
         let settings = setup.shared.clone()?;
         let key_file = settings.encryption_key_file.clone();
         let ring = key_file.as_deref().map(Ring::load).transpose();
-        let ring = failures.keep(ring, |error: RingError| Failure::of("shared.encryption_key_file", error));
+        let ring = failures.keep(ring, |error: KeyFileError| Failure::of("shared.encryption_key_file", error));
         let (store, keeper) = Store::new(settings, clock.clone());
         failures
             .keep(keeper.check_files(), |error: SetupError| Failure { key: error.key(), reason: error.to_string() });

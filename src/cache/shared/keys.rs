@@ -1,41 +1,17 @@
 //! The keys of what is shared, and what is derived from each: one that seals, one that names, and a name of its own.
 
-use std::{
-    fmt, fs, io,
-    path::{Path, PathBuf},
-};
+use std::{fmt, fs, path::Path};
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, Nonce, RandomizedNonceKey};
 use hmac::{Hmac, KeyInit, Mac};
-use secrecy::{ExposeSecret as _, SecretString, zeroize::Zeroizing};
+use secrecy::{ExposeSecret as _, zeroize::Zeroizing};
 use sha2::Sha256;
 
-use crate::domain::key_file::{KeyFile, NoKeys, SecretKey};
+use crate::domain::key_file::{KeyFile, KeyFileError, SecretKey};
 
 /// The key in force, and those before it, which still open and name what was put under them.
 pub struct Ring {
     keys: Vec<Key>,
-}
-
-/// Why there are no keys. It never repeats what stands in the file.
-#[derive(Debug, thiserror::Error)]
-pub enum RingError {
-    /// The file cannot be read as text.
-    #[error("{path} cannot be read: {error}")]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        error: io::Error,
-    },
-    /// There is something else in the file than keys.
-    #[error("{path}, {what}")]
-    NoKeys {
-        /// The file.
-        path: PathBuf,
-        /// What there is.
-        what: NoKeys,
-    },
 }
 
 /// One key as it is used.
@@ -79,10 +55,8 @@ impl Ring {
     /// # Errors
     ///
     /// When the file cannot be read, has no key, or a line that is none.
-    pub fn load(path: &Path) -> Result<Self, RingError> {
-        let text = fs::read_to_string(path).map_err(|error| RingError::Unreadable { path: path.to_owned(), error })?;
-        let parsed = KeyFile::parse(&SecretString::from(text));
-        let KeyFile { current, previous } = parsed.map_err(|what| RingError::NoKeys { path: path.to_owned(), what })?;
+    pub fn load(path: &Path) -> Result<Self, KeyFileError> {
+        let KeyFile { current, previous } = KeyFile::of(path, fs::read_to_string(path))?;
         Ok(Self { keys: std::iter::once(&current).chain(&previous).map(Key::derive).collect() })
     }
 
