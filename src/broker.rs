@@ -337,17 +337,23 @@ impl Worker {
     /// # Errors
     ///
     /// When the record is not known to be written. Then nothing of the outcome may leave.
-    pub async fn settle(&self, record: OpenRecord, status: u16) -> Result<(), AuditError> {
+    pub fn settle(&self, record: OpenRecord, status: u16) -> impl Future<Output = Result<(), AuditError>> {
         let record = record.close();
-        let outcome = self.desk.write(&record, status).await;
-        match outcome {
-            Ok(()) => {
-                self.broker.metrics.audit_records.inc();
-                self.broker.watch_breadth(&record);
+        let reading = self.broker.reading_of(&record);
+        let written = self.desk.write(&record, status);
+        async move {
+            let outcome = written.await;
+            match outcome {
+                Ok(()) => {
+                    self.broker.metrics.audit_records.inc();
+                    if let Some(reading) = reading {
+                        self.broker.watch_breadth(&reading);
+                    }
+                }
+                Err(_) => self.broker.metrics.audit_failures.inc(),
             }
-            Err(_) => self.broker.metrics.audit_failures.inc(),
+            outcome
         }
-        outcome
     }
 }
 

@@ -54,10 +54,8 @@ pub const PLAIN_ON_TLS: &str = "HTTP/1.1 400 Bad Request\r\nConnection: close\r\
 pub const HEAD_TOO_LARGE: &str =
     "HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
 
-/// Routes of the public listener.
+/// Routes of the public listener, save those of the resources, which the [outermost] layer leads to their gate.
 pub fn public(config: &mut web::ServiceConfig) {
-    // The router tries one after the other, so what is asked for most stands first.
-    config.service(web::scope("/instances").default_service(web::to(gate::gate)));
     config.service(ops::healthz());
     for resource in docs::resources() {
         config.service(resource);

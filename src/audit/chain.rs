@@ -14,6 +14,7 @@ pub(super) mod verify;
 use std::{fmt, io::Write as _};
 
 use super::key::{Key, KeyId};
+use crate::domain::decimal::push_decimal;
 
 /// A link of the chain as it is written: 64 lower-case hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -79,7 +80,7 @@ impl Chain {
         out.extend_from_slice(SEGMENT);
         out.extend_from_slice(&self.segment.0);
         out.extend_from_slice(SEQ);
-        write!(out, "{seq}").expect("memory takes whatever is written");
+        push_decimal(out, seq);
         out.extend_from_slice(PREV);
         out.extend_from_slice(&self.link.hash.0);
         // The quotation mark that ends `prev` is signed, what follows is not.

@@ -13,7 +13,7 @@ use std::{
 use super::Broker;
 use crate::{
     audit::Record,
-    domain::{BackupId, Caller, FastHashing, InstanceId, Region},
+    domain::{BackupId, Caller, FastHashing, InstanceId, Region, RequestId},
     metrics::Breadth,
 };
 
@@ -41,6 +41,12 @@ pub(super) struct WideReaders {
     readers: Mutex<HashMap<u64, Reader, FastHashing>>,
 }
 
+/// A caller who is given a backup's URLs: which of both, as far as counting takes it, and the event that names them.
+pub(super) struct Reading {
+    counts: (u64, usize),
+    event_id: RequestId,
+}
+
 /// What one caller was given, as far as counting takes it.
 struct Reader {
     last: Instant,
@@ -64,16 +70,15 @@ impl WideReaders {
         }
     }
 
-    /// Notes that `caller` is given the URLs of a backup at `now`. Returns what it thereby goes beyond: each breadth when
-    /// it is passed, and again for each hour that it stays passed.
-    pub(super) fn note(
-        &self,
-        caller: &Caller,
-        backup: (&Region, &InstanceId, &BackupId),
-        now: Instant,
-    ) -> Vec<Breadth> {
-        let caller = self.hash((&caller.issuer, &caller.subject));
+    /// What counts of a backup whose URLs `caller` is given.
+    fn reading(&self, caller: &Caller, backup: (&Region, &InstanceId, &BackupId)) -> (u64, usize) {
         let place = usize::try_from(self.hash(backup) % MARKS as u64).unwrap_or_default();
+        (self.hash((&caller.issuer, &caller.subject)), place)
+    }
+
+    /// Notes that a caller is given the URLs of a backup at `now`. Returns what it thereby goes beyond: each breadth when
+    /// it is passed, and again for each hour that it stays passed.
+    fn note(&self, (caller, place): (u64, usize), now: Instant) -> Vec<Breadth> {
         let minute = now.saturating_duration_since(self.born).as_secs() / 60;
         let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
         if readers.len() >= MOST_CALLERS && !readers.contains_key(&caller) {
@@ -164,18 +169,22 @@ fn mark_of(minute: u64) -> u8 {
 }
 
 impl Broker {
+    /// What is to be watched of a record once it is written, where its caller is given URLs.
+    pub(super) fn reading_of(&self, record: &Record) -> Option<Reading> {
+        let backup = (record.region.as_ref()?, record.instance.as_ref()?, record.backup.as_ref()?);
+        let is_given = !record.url_fingerprints.is_empty();
+        is_given.then(|| {
+            let counts = self.wide_readers.reading(&record.caller, backup);
+            Reading { counts, event_id: record.event_id.clone() }
+        })
+    }
+
     /// Counts, and tells the log, when the caller of a record that is written thereby reads widely.
-    pub(super) fn watch_breadth(&self, record: &Record) {
-        let (Some(region), Some(instance), Some(backup)) = (&record.region, &record.instance, &record.backup) else {
-            return;
-        };
-        if record.url_fingerprints.is_empty() {
-            return;
-        }
-        for breadth in self.wide_readers.note(&record.caller, (region, instance, backup), self.clock.monotonic()) {
+    pub(super) fn watch_breadth(&self, reading: &Reading) {
+        for breadth in self.wide_readers.note(reading.counts, self.clock.monotonic()) {
             self.metrics.wide_reader(breadth);
             tracing::warn!(
-                event_id = record.event_id.as_str(),
+                event_id = reading.event_id.as_str(),
                 beyond = breadth.backups(),
                 "a caller was given the URLs of unusually many different backups within an hour; the audit's record of \
                  this event names it"

@@ -37,7 +37,7 @@ use crate::{broker::BackupsAsk, domain::Action};
     )),
     security(("bearer" = [])),
 )]
-pub(super) async fn backups(request: &HttpRequest, mut incoming: Incoming, instance: &str) -> HttpResponse {
+pub(super) async fn backups(request: &HttpRequest, incoming: &mut Incoming, instance: &str) -> HttpResponse {
     let understood = incoming.understand(request, |incoming| {
         let instance = instance_id(instance)?;
         let query = BackupsQuery::parse(request.query_string(), incoming.broker())?;

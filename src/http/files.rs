@@ -32,7 +32,7 @@ use crate::{
 )]
 pub(super) async fn file(
     request: &HttpRequest,
-    mut incoming: Incoming,
+    incoming: &mut Incoming,
     instance: &str,
     backup: &str,
     n: &str,

@@ -1,6 +1,7 @@
 //! The gate of the resource routes: nobody passes without a caller, nor with one that has asked too often.
 //!
-//! What a path names is looked at behind it, so that a stranger cannot tell what is there from what is not.
+//! What a path names is looked at behind it, so that a stranger cannot tell what is there from what is not. It stands
+//! before the router, which has nothing to find there: a path that leads here is split by hand.
 
 use std::{net::Ipv4Addr, rc::Rc};
 
@@ -11,37 +12,38 @@ use actix_web::{
 
 use super::{
     Edge, authenticate::authenticate, backups::backups, caller_quota, client_ip::client_ip, context::Context,
-    files::file, instances::instances, not_found, ops::only_get, request::Incoming, target::Target, urls::urls,
+    files::file, instances::instances, problem::Problem, request::Incoming, target::Target, urls::urls,
 };
 
 /// Answers whatever is asked below `/instances`: 401 where the token is not accepted, 429 where the caller's quota does
 /// not allow it, and else what the route says.
-pub(super) async fn gate(request: HttpRequest, context: Context) -> HttpResponse {
-    let edge = Rc::clone(request.app_data::<Rc<Edge>>().expect("the server gives every app its edge"));
+///
+/// `rest` is what stands in the path [behind](super::target::behind_gate) `/instances`.
+pub(super) async fn gate(request: &HttpRequest, rest: &str, edge: &Rc<Edge>, context: Context) -> HttpResponse {
     let peer = request.peer_addr().map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.ip());
     let client = client_ip(peer, request.headers(), &edge.trusted_proxies);
     let authorization = request.headers().get_all(AUTHORIZATION).map(|value| value.as_bytes());
     // Whoever hides behind two stories is counted as the proxy that passed them on; what he asks for is a 400.
-    let caller = match authenticate(&edge, &context, authorization, client.unwrap_or(peer)).await {
+    let caller = match authenticate(edge, &context, authorization, client.unwrap_or(peer)).await {
         Ok(caller) => caller,
         Err(refusal) => return refusal,
     };
     let allowance = match edge.caller_quota.take(&caller) {
         Ok(allowance) => allowance,
-        Err(exhausted) => return caller_quota::refuse(&edge, &context, &caller, &exhausted),
+        Err(exhausted) => return caller_quota::refuse(edge, &context, &caller, &exhausted),
     };
-    let incoming = Incoming::new(Rc::clone(&edge), context, caller, client, peer);
-    let mut answer = answer(&request, incoming).await;
-    caller_quota::tell(answer.headers_mut(), &edge, allowance);
+    let mut incoming = Incoming::new(Rc::clone(edge), context, caller, client, peer);
+    let mut answer = answer(request, rest, &mut incoming).await;
+    caller_quota::tell(answer.headers_mut(), edge, allowance);
     answer
 }
 
-async fn answer(request: &HttpRequest, incoming: Incoming) -> HttpResponse {
-    let Some(target) = Target::of(request.match_info().unprocessed()) else {
-        return not_found(incoming.context).await;
+async fn answer(request: &HttpRequest, rest: &str, incoming: &mut Incoming) -> HttpResponse {
+    let Some(target) = Target::of(rest) else {
+        return Problem::not_found().respond(&incoming.context);
     };
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        return only_get(incoming.context).await;
+        return Problem::method_not_allowed("GET, HEAD").respond(&incoming.context);
     }
     match target {
         Target::Urls { instance, backup } => urls(request, incoming, instance, backup).await,

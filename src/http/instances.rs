@@ -35,7 +35,7 @@ use crate::{broker::InstancesAsk, domain::Action};
     )),
     security(("bearer" = [])),
 )]
-pub(super) async fn instances(request: &HttpRequest, mut incoming: Incoming) -> HttpResponse {
+pub(super) async fn instances(request: &HttpRequest, incoming: &mut Incoming) -> HttpResponse {
     let understood = incoming.understand(request, |incoming| {
         let query = InstancesQuery::parse(request.query_string(), incoming.broker())?;
         accept::choose(request.headers(), &[Format::Json])?;

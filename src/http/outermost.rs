@@ -18,10 +18,12 @@ use futures_util::FutureExt as _;
 use super::{
     Conversation, Edge, Lease,
     context::{Context, X_REQUEST_ID},
+    gate::gate,
     lines,
     newcomers::Newcomer,
     problem::Problem,
     spans, strict,
+    target::behind_gate,
 };
 use crate::metrics::{Method, Route};
 
@@ -48,11 +50,12 @@ pub async fn outermost<B: MessageBody>(
         newcomer.has_asked();
     }
     let edge = request.app_data::<Rc<Edge>>().cloned();
-    let underway = edge.as_ref().map(|edge| edge.health.underway());
-    let began = edge.as_ref().map(|edge| edge.worker.broker().clock().monotonic());
+    let edge = edge.as_ref();
+    let underway = edge.map(|edge| edge.health.underway());
+    let began = edge.map(|edge| edge.worker.broker().clock().monotonic());
     // The path as the router will see it: percent-decoded.
     let (route, method) = (Route::of(request.match_info().as_str()), Method::of(request.method().as_str()));
-    let tracer = edge.as_ref().map(|edge| &edge.tracer);
+    let tracer = edge.map(|edge| &edge.tracer);
     let trace = tracer.map(|tracer| spans::begin(tracer, method, route, request.headers())).unwrap_or_default();
     let context = Context::of(request.headers(), trace);
     let finish = Finish {
@@ -60,17 +63,17 @@ pub async fn outermost<B: MessageBody>(
         method,
         context: context.clone(),
         is_secure: request.conn_data::<Lease>().is_some(),
-        origin: edge.as_ref().and_then(|edge| edge.cors.allowed(request.headers())),
+        origin: edge.and_then(|edge| edge.cors.allowed(request.headers())),
         must_close: strict::has_body(&request)
-            || edge.as_ref().is_some_and(|edge| edge.health.is_draining())
+            || edge.is_some_and(|edge| edge.health.is_draining())
             || request.conn_data::<Lease>().is_some_and(Lease::has_ended)
             || request.head().connection_type() == ConnectionType::Close,
         conversation,
         began,
-        edge: edge.as_deref(),
+        edge: edge.map(|edge| &**edge),
     };
 
-    let answering = answer(request, next, context, finish.edge);
+    let answering = answer(request, next, context, edge);
     // What a request shares with others gives back what it holds when it is dropped, and its locks are taken again by
     // those who come after it; so none of it is worse for a panic than for a caller who hangs up.
     let outcome = AssertUnwindSafe(answering).catch_unwind().await;
@@ -100,13 +103,19 @@ async fn answer<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,
     context: Context,
-    edge: Option<&Edge>,
+    edge: Option<&Rc<Edge>>,
 ) -> Result<ServiceResponse<EitherBody<B>>, Error> {
-    let early = strict::refuse(&request, &context).or_else(|| edge?.cors.preflight(&request));
-    request.extensions_mut().insert(context);
-    if let Some(early) = early {
+    if let Some(early) = strict::refuse(&request, &context).or_else(|| edge?.cors.preflight(&request)) {
         return Ok(request.into_response(early).map_into_right_body());
     }
+    if let Some(edge) = edge
+        && let Some(rest) = behind_gate(request.match_info().as_str())
+    {
+        // Boxed, for a connection keeps room for whatever its requests may wait for.
+        let answer = Box::pin(gate(request.request(), rest, edge, context)).await;
+        return Ok(request.into_response(answer).map_into_right_body());
+    }
+    request.extensions_mut().insert(context);
     Ok(next.call(request).await?.map_into_left_body())
 }
 

@@ -6,6 +6,7 @@ use actix_web::HttpResponse;
 
 use super::{problem::Problem, request::Incoming};
 use crate::{
+    audit::AuditError,
     broker::{Failure, OpenRecord, Settled},
     domain::Action,
     metrics::{Metrics, Scope},
@@ -15,20 +16,20 @@ use crate::{
 
 impl Incoming {
     /// Ends a request that could not be understood.
-    pub(super) async fn refuse(&self, problem: &Problem) -> HttpResponse {
+    pub(super) fn refuse(&self, problem: &Problem) -> impl Future<Output = HttpResponse> {
         let record = self.edge.worker.record_of_error(&self.asker);
         self.edge.lines.not_understood(&self.context, &self.asker.caller, problem, self.now());
         let answer = problem.respond(&self.context);
-        self.leave(record, answer).await
+        self.leave(record, answer)
     }
 
     /// Ends a request with what came of it: `respond` says it where it is good, the list of problems where it is not.
-    pub(super) async fn conclude<T>(
+    pub(super) fn conclude<T>(
         &self,
         action: Action,
         settled: Settled<T>,
         respond: impl FnOnce(&T) -> HttpResponse,
-    ) -> HttpResponse {
+    ) -> impl Future<Output = HttpResponse> {
         let (outcome, record) = settled.into_parts();
         let answer = match outcome {
             Ok(good) => respond(&good),
@@ -40,21 +41,30 @@ impl Incoming {
                 problem.respond(&self.context)
             }
         };
-        self.leave(record, answer).await
+        self.leave(record, answer)
     }
 
     /// The answer, once its record is written; else a 503, and nothing of the answer leaves.
-    async fn leave(&self, record: OpenRecord, answer: HttpResponse) -> HttpResponse {
+    ///
+    /// What waits holds the answer and little else: thirty requests wait at a time, and what they hold is moved about.
+    fn leave(&self, record: OpenRecord, answer: HttpResponse) -> impl Future<Output = HttpResponse> {
         let span = self.context.trace.step(Step::Audit);
-        match self.edge.worker.settle(record, answer.status().as_u16()).await {
-            Ok(()) => answer,
-            Err(error) => {
-                span.fail("not_written");
-                let problem = Problem::from(error);
-                self.edge.lines.withheld(&self.context, &error, &problem, self.now());
-                problem.respond(&self.context)
+        let written = self.edge.worker.settle(record, answer.status().as_u16());
+        async move {
+            match written.await {
+                Ok(()) => answer,
+                Err(error) => {
+                    span.fail("not_written");
+                    self.withhold(error)
+                }
             }
         }
+    }
+
+    fn withhold(&self, error: AuditError) -> HttpResponse {
+        let problem = Problem::from(error);
+        self.edge.lines.withheld(&self.context, &error, &problem, self.now());
+        problem.respond(&self.context)
     }
 
     fn now(&self) -> Instant {

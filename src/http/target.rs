@@ -28,9 +28,14 @@ pub(super) enum Target<'a> {
     },
 }
 
+/// What stands in `path` behind `/instances`, where it is a path of resources: nothing, or a slash and more.
+pub(super) fn behind_gate(path: &str) -> Option<&str> {
+    path.strip_prefix("/instances").filter(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
 impl<'a> Target<'a> {
-    /// What `rest` names, which is what stands behind `/instances`: nothing, or a slash and more. The router has
-    /// percent-decoded it once, save `%25` and `%2F`, which no grammar here admits.
+    /// What `rest` names, which stands [behind](behind_gate) `/instances`. It was percent-decoded once by the web server,
+    /// save `%25` and `%2F`, which no grammar here admits.
     pub(super) fn of(rest: &'a str) -> Option<Self> {
         let mut rest = rest;
         let mut next = || segment(&mut rest);

@@ -56,7 +56,7 @@ pub(super) const NO_STORE: HeaderValue = HeaderValue::from_static("private, no-s
     )),
     security(("bearer" = [])),
 )]
-pub(super) async fn urls(request: &HttpRequest, mut incoming: Incoming, instance: &str, backup: &str) -> HttpResponse {
+pub(super) async fn urls(request: &HttpRequest, incoming: &mut Incoming, instance: &str, backup: &str) -> HttpResponse {
     let understood = incoming.understand(request, |incoming| {
         let (instance, backup) = (instance_id(instance)?, backup_name(backup)?);
         let query = UrlsQuery::parse(request.query_string(), incoming.broker())?;

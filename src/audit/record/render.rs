@@ -4,7 +4,7 @@ use std::{io::Write as _, net::IpAddr, time::SystemTime};
 
 use super::{
     Record,
-    json::{free, list, name, number, plain},
+    json::{free, list, member, name, number, plain},
 };
 use crate::{
     audit::chain::BEGINNING,
@@ -46,37 +46,37 @@ impl Renderer {
         let caller = &record.caller;
         out.extend_from_slice(BEGINNING);
         self.now(time, out);
-        plain(out, "event_id", Some(record.event_id.as_str()));
-        plain(out, "request_id", Some(record.request_id.as_str()));
-        name(out, "trace_id");
+        plain(out, member!("event_id"), Some(record.event_id.as_str()));
+        plain(out, member!("request_id"), Some(record.request_id.as_str()));
+        name(out, member!("trace_id"));
         match record.trace_id {
             Some(id) => write!(out, "\"{id}\"").expect("memory takes whatever is written"),
             None => out.extend_from_slice(b"null"),
         }
-        free(out, "issuer", Some(&caller.issuer));
-        free(out, "subject", Some(&caller.subject));
-        list(out, "groups", &caller.groups);
-        name(out, "client_ip");
+        free(out, member!("issuer"), Some(&caller.issuer));
+        free(out, member!("subject"), Some(&caller.subject));
+        list(out, member!("groups"), &caller.groups);
+        name(out, member!("client_ip"));
         out.push(b'"');
         address(out, record.client_ip);
         out.push(b'"');
-        free(out, "reason", Some(record.reason.as_deref().unwrap_or_default()));
-        plain(out, "action", record.action.map(Action::as_str));
-        plain(out, "instance_id", record.instance.as_ref().map(InstanceId::as_str));
-        plain(out, "backup_id", record.backup.as_ref().map(BackupId::as_str));
-        number(out, "file", record.file);
-        free(out, "file_name", record.file_name.as_deref());
-        plain(out, "region", record.region.as_ref().map(Region::as_str));
-        plain(out, "network", record.network.map(Network::as_str));
-        plain(out, "decision", Some(record.decision.as_str()));
-        list(out, "policies", &record.policies);
-        name(out, "status");
+        free(out, member!("reason"), Some(record.reason.as_deref().unwrap_or_default()));
+        plain(out, member!("action"), record.action.map(Action::as_str));
+        plain(out, member!("instance_id"), record.instance.as_ref().map(InstanceId::as_str));
+        plain(out, member!("backup_id"), record.backup.as_ref().map(BackupId::as_str));
+        number(out, member!("file"), record.file);
+        free(out, member!("file_name"), record.file_name.as_deref());
+        plain(out, member!("region"), record.region.as_ref().map(Region::as_str));
+        plain(out, member!("network"), record.network.map(Network::as_str));
+        plain(out, member!("decision"), Some(record.decision.as_str()));
+        list(out, member!("policies"), &record.policies);
+        name(out, member!("status"));
         let status_at = out.len();
         digits(out, u32::from(status.clamp(100, 999)));
-        plain(out, "cache", Some(record.cache.as_str()));
-        free(out, "upstream_request_id", record.upstream_request_id.as_deref());
-        plain(out, "expires_at", record.expires_at.map(|time| self.expiry.text(time, rfc3339)));
-        name(out, "url_fingerprints");
+        plain(out, member!("cache"), Some(record.cache.as_str()));
+        free(out, member!("upstream_request_id"), record.upstream_request_id.as_deref());
+        plain(out, member!("expires_at"), record.expires_at.map(|time| self.expiry.text(time, rfc3339)));
+        name(out, member!("url_fingerprints"));
         out.extend_from_slice(record.url_fingerprints.as_json().as_bytes());
         status_at
     }

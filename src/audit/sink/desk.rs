@@ -109,27 +109,34 @@ impl Desk {
         Self(Rc::new(Inner { shared, state: RefCell::default(), lost, call: Rc::default() }))
     }
 
-    /// Hands the record of an answer of `status` to the sink, and waits until the kernel has it.
+    /// Hands the record of an answer of `status` to the sink at once, and gives what waits until the kernel has it. The
+    /// record is on its way whether anybody waits or not, so nothing of it has to be kept for that long.
     ///
     /// # Errors
     ///
     /// When that is not known to have happened within `audit.timeout`, or nothing is taken at the moment.
-    pub async fn write(&self, record: &Record, status: u16) -> Result<(), AuditError> {
+    pub fn write(&self, record: &Record, status: u16) -> impl Future<Output = Result<(), AuditError>> + use<> {
+        let place = self.take_in(record, status);
+        async move {
+            let (waiters, index) = place?;
+            waiters.wait(index).await
+        }
+    }
+
+    /// Takes a record in. Where it is waited for is which place among whom.
+    fn take_in(&self, record: &Record, status: u16) -> Result<(Rc<Waiters>, usize), AuditError> {
         let shared = &self.0.shared;
         if shared.is_stalled() {
             return Err(AuditError::TooSlow);
         }
-        let (waiters, index) = {
-            let state = &mut *self.0.state.borrow_mut();
-            if !self.0.add(state, record, status) {
-                return Err(AuditError::TooSlow);
-            }
-            if !mem::replace(&mut state.has_task, true) {
-                spawn_local(hand_over(Rc::downgrade(&self.0), Rc::clone(&self.0.call), tick(shared.timeout)));
-            }
-            (Rc::clone(&state.waiters), state.waiters.stand_in(state.open.len() - 1))
-        };
-        waiters.wait(index).await
+        let state = &mut *self.0.state.borrow_mut();
+        if !self.0.add(state, record, status) {
+            return Err(AuditError::TooSlow);
+        }
+        if !mem::replace(&mut state.has_task, true) {
+            spawn_local(hand_over(Rc::downgrade(&self.0), Rc::clone(&self.0.call), tick(shared.timeout)));
+        }
+        Ok((Rc::clone(&state.waiters), state.waiters.stand_in(state.open.len() - 1)))
     }
 
     /// Hands over the record of a request that nobody waits for any more. It may be called from anywhere, also while
@@ -337,7 +344,7 @@ impl Waiters {
 #[cfg(test)]
 impl Desk {
     /// Puts `batch` in the place of what waits to be handed over.
-    pub(super) fn take_in(&self, batch: Batch) {
+    pub(super) fn replace_open(&self, batch: Batch) {
         self.0.state.borrow_mut().open = batch;
     }
 }

@@ -475,7 +475,7 @@ fn a_desk_whose_task_panics_strands_nobody_and_begins_anew() {
         // The writer is stuck in what a socket does not hold; when that is late, what waits behind it is withheld.
         let (stuck, ()) = futures_util::join!(write(&desk, 1..600), async {
             tokio::time::sleep(TIMEOUT / 2).await;
-            desk.take_in(unfit());
+            desk.replace_open(unfit());
         });
         let reading = thread::spawn(move || {
             let mut received = Vec::new();
