@@ -1,11 +1,11 @@
 //! The one room that asks the machine for random bits, as `clock` is for the time.
 //!
-//! Each thread asks for many at once, and of the generator of the cryptographic library, which is seeded by the system:
-//! the system's own, asked for every id, would be a twentieth of what a hit costs. They make ids, never keys.
+//! Each thread asks for many at once: a system call for every id would be a twentieth of what a hit costs. They make ids,
+//! never keys.
 
 use std::cell::RefCell;
 
-/// Ids of 128 bits that are asked for at once.
+/// Ids of 128 bits that one system call is good for.
 const IDS: usize = 64;
 
 thread_local! {
@@ -25,9 +25,9 @@ pub(super) fn bits() -> u128 {
 
 fn fetch(into: &mut Vec<u128>) {
     let mut bytes = [[0; 16]; IDS];
-    match aws_lc_rs::rand::fill(bytes.as_flattened_mut()) {
+    match getrandom::fill(bytes.as_flattened_mut()) {
         Ok(()) => into.extend(bytes.map(u128::from_ne_bytes)),
-        Err(aws_lc_rs::error::Unspecified) => tracing::error!("the system gives no randomness; ids are not unique"),
+        Err(error) => tracing::error!(%error, "the system gives no randomness; ids are not unique"),
     }
 }
 
