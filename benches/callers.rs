@@ -7,7 +7,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use redis_backup_gateway::{
     domain::{Action, Clock, InstanceId, Network, Region},
     identity::{
-        Algorithm, FailureLimits, Identity, IssuerSettings, KeySetUrl, KeySource, Settings,
+        Algorithm, FailureLimits, Identity, LastToken, IssuerSettings, KeySetUrl, KeySource, Settings,
         key_set::KeySet,
         token::{Rules, UnverifiedToken},
     },
@@ -72,8 +72,13 @@ fn callers(criterion: &mut Criterion) {
     let admitted = futures_util::FutureExt::now_or_never(identity.authenticate(&known));
     assert!(admitted.is_some_and(|verdict| verdict.is_ok()));
     group.throughput(Throughput::Bytes(known.len() as u64));
+    let recognise = |last: &LastToken| identity.recognise(black_box(known.as_bytes()), last);
     group.bench_function("recognise", |bencher| {
-        bencher.iter(|| black_box(identity.recognise(black_box(known.as_bytes()))));
+        bencher.iter(|| black_box(recognise(&LastToken::default())));
+    });
+    let last = LastToken::default();
+    group.bench_function("recognise on the same connection", |bencher| {
+        bencher.iter(|| black_box(recognise(&last)));
     });
     group.finish();
 }

@@ -247,7 +247,7 @@ fn ask(worker: &Worker) -> Ask {
         client: None,
     });
     Ask {
-        asker: Asker {
+        asker: Rc::new(Asker {
             principal: Principal::new(&caller),
             caller,
             client_ip: IpAddr::from([192, 0, 2, 1]),
@@ -256,7 +256,7 @@ fn ask(worker: &Worker) -> Ask {
             trace_id: None,
             trace: Trace::default(),
             deadline: worker.broker().clock().monotonic() + DAY,
-        },
+        }),
         instance: InstanceId::try_from(known::ORDERS).expect("an instance"),
         backup: BackupName::Id(BackupId::try_from(known::SEED_BACKUP).expect("a backup")),
         region: Some(Region::try_from(known::CHENGDU).expect("a region")),

@@ -25,6 +25,7 @@ mod wide_readers;
 
 use std::{
     net::IpAddr,
+    rc::Rc,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
@@ -111,7 +112,7 @@ pub struct Asker {
 #[derive(Clone, Debug)]
 pub struct Ask {
     /// Who asks.
-    pub asker: Asker,
+    pub asker: Rc<Asker>,
     /// The instance.
     pub instance: InstanceId,
     /// The backup.

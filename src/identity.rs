@@ -32,6 +32,7 @@ use std::{
 pub use algorithm::Algorithm;
 pub use authorization::{b64token, bearer, challenge};
 pub use jwks::{Refresher, Reloaded};
+pub use known::LastToken;
 pub use reason::Reason;
 pub use revocation::{Mistake, RevocationError};
 pub use settings::{FailureLimits, InvalidKeySetUrl, IssuerSettings, KeySetUrl, KeySource, Settings};
@@ -194,24 +195,35 @@ impl Identity {
 
     /// The caller behind the `Authorization` header fields of a request from `client`.
     ///
-    /// A token that is known costs a hash and a look-up. Any other is looked at only while its address has not failed
+    /// A token that is known costs a hash and a look-up, and the last one of the same connection not even that. Any other
+    /// is looked at only while its address has not failed
     /// too often; whatever is then refused counts against the address. Where there is no token there is nothing to look
     /// at, so the answer is the same however often the address has failed.
     ///
     /// # Errors
     ///
     /// Why there is no caller.
-    pub async fn admit<'a>(
+    pub fn admit<'s, 'a, I: IntoIterator<Item = &'a [u8]>>(
+        &'s self,
+        authorization: I,
+        client: IpAddr,
+        last: &LastToken,
+    ) -> impl Future<Output = Result<Arc<VerifiedToken>, Denial>> + use<'s, 'a, I> {
+        let credentials = bearer(authorization);
+        let verdict = credentials.ok().and_then(|credentials| self.recognise(credentials, last));
+        async move {
+            match verdict {
+                Some(verdict) => verdict,
+                None => Box::pin(self.admit_unknown(credentials, client)).await,
+            }
+        }
+    }
+
+    async fn admit_unknown(
         &self,
-        authorization: impl IntoIterator<Item = &'a [u8]>,
+        credentials: Result<&[u8], Denial>,
         client: IpAddr,
     ) -> Result<Arc<VerifiedToken>, Denial> {
-        let credentials = bearer(authorization);
-        if let Ok(credentials) = credentials
-            && let Some(verdict) = self.recognise(credentials)
-        {
-            return verdict;
-        }
         if let Some(retry_after) = self.failures.pause(client, self.clock.monotonic()) {
             return Err(match credentials {
                 Err(Denial::NoToken) => Denial::NoToken,
@@ -219,7 +231,7 @@ impl Identity {
             });
         }
         let outcome = match credentials.and_then(b64token) {
-            Ok(token) => Box::pin(self.verify_or_wait(token)).await,
+            Ok(token) => self.verify_or_wait(token).await,
             Err(denial) => Err(denial),
         };
         if let Err(Denial::NoToken | Denial::Refused(_)) = outcome {
@@ -236,29 +248,37 @@ impl Identity {
     ///
     /// Why there is no caller.
     pub async fn authenticate(&self, token: &str) -> Result<Arc<VerifiedToken>, Denial> {
-        match self.recognise(token.as_bytes()) {
+        match self.recognise(token.as_bytes(), &LastToken::default()) {
             Some(verdict) => verdict,
             None => self.verify_or_wait(token).await,
         }
     }
 
     /// The verdict on a token that was verified before by keys that are still its issuer's; nothing for any other, whatever
-    /// it is made of.
-    pub fn recognise(&self, token: &[u8]) -> Option<Result<Arc<VerifiedToken>, Denial>> {
-        let fingerprint = Fingerprint::of(token);
-        let known = self.known.get(&fingerprint)?;
+    /// it is made of. `last` is that of the connection.
+    pub fn recognise(&self, token: &[u8], last: &LastToken) -> Option<Result<Arc<VerifiedToken>, Denial>> {
+        let known = last.get(token).or_else(|| {
+            let known = self.known.get(&Fingerprint::of(token))?;
+            last.keep(token, &known);
+            Some(known)
+        })?;
         let keys = self.issuers[known.issuer].keys.current(self.clock.monotonic());
         let Some(keys) = keys.as_ref() else { return Some(Err(Denial::KeysUnavailable)) };
         if !Arc::ptr_eq(keys, &known.keys) {
-            self.known.forget(&fingerprint);
+            self.forget(token, last);
             return None;
         }
         let times = known.token.times.check(&self.rules, self.clock.wall());
         let verdict = times.and_then(|()| self.revocations.check(known.issuer, &known.token));
         if verdict == Err(Reason::Expired) {
-            self.known.forget(&fingerprint);
+            self.forget(token, last);
         }
         Some(verdict.map(|()| Arc::clone(&known.token)).map_err(Denial::Refused))
+    }
+
+    fn forget(&self, token: &[u8], last: &LastToken) {
+        self.known.forget(&Fingerprint::of(token));
+        last.forget();
     }
 
     async fn verify_or_wait(&self, token: &str) -> Result<Arc<VerifiedToken>, Denial> {

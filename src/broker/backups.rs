@@ -26,7 +26,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct BackupsAsk {
     /// Who asks.
-    pub asker: Asker,
+    pub asker: Rc<Asker>,
     /// The instance.
     pub instance: InstanceId,
     /// The region, where the caller named one: a configured one.

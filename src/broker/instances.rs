@@ -18,7 +18,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct InstancesAsk {
     /// Who asks.
-    pub asker: Asker,
+    pub asker: Rc<Asker>,
     /// Only those of this region: a configured one.
     pub region: Option<Region>,
     /// Which part of them.

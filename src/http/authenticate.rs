@@ -5,18 +5,24 @@ use std::{net::IpAddr, sync::Arc};
 use actix_web::HttpResponse;
 
 use super::{Edge, context::Context, problem::Problem};
-use crate::{domain::Caller, identity::Denial, metrics::Scope, traces::Step};
+use crate::{
+    domain::Caller,
+    identity::{Denial, LastToken},
+    metrics::Scope,
+    traces::Step,
+};
 
 /// The caller behind the bearer token among the `Authorization` fields of a request from `client`; else a 401, or a 429
-/// where the address has failed too often.
+/// where the address has failed too often. `last` is the token before on the same connection.
 pub(super) async fn authenticate<'a>(
     edge: &Edge,
     context: &Context,
     authorization: impl IntoIterator<Item = &'a [u8]>,
     client: IpAddr,
+    last: &LastToken,
 ) -> Result<Arc<Caller>, HttpResponse> {
     let span = context.trace.step(Step::Authenticate);
-    match edge.identity.admit(authorization, client).await {
+    match edge.identity.admit(authorization, client, last).await {
         Ok(verified) => {
             span.note("gateway.issuer", Arc::clone(&verified.caller.issuer));
             drop(span);

@@ -1,5 +1,7 @@
 //! `GET /instances/{instance_id}/backups`.
 
+use std::rc::Rc;
+
 use actix_web::{HttpRequest, HttpResponse};
 
 use super::{
@@ -43,7 +45,7 @@ pub(super) async fn backups(request: &HttpRequest, incoming: &mut Incoming, inst
         let query = BackupsQuery::parse(request.query_string(), incoming.broker())?;
         accept::choose(request.headers(), &[Format::Json])?;
         let (slice, filter) = (query.slice(), query.filter());
-        Ok(BackupsAsk { asker: incoming.asker.clone(), instance, region: query.region, filter, slice })
+        Ok(BackupsAsk { asker: Rc::clone(&incoming.asker), instance, region: query.region, filter, slice })
     });
     let ask = match understood {
         Ok(ask) => ask,

@@ -1,5 +1,7 @@
 //! `GET /instances/{instance_id}/backups/{backup_id}/files/{n}`: the way to one file, so that `curl -LO` downloads it.
 
+use std::rc::Rc;
+
 use actix_web::{
     HttpRequest, HttpResponse,
     http::header::{self, HeaderValue},
@@ -42,7 +44,7 @@ pub(super) async fn file(
         let query = UrlsQuery::parse(request.query_string(), incoming.broker())?;
         let network = query.network.unwrap_or(Network::Public);
         let ask = Ask {
-            asker: incoming.asker.clone(),
+            asker: Rc::clone(&incoming.asker),
             instance,
             backup,
             region: query.region,

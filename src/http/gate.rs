@@ -3,7 +3,7 @@
 //! What a path names is looked at behind it, so that a stranger cannot tell what is there from what is not. It stands
 //! before the router, which has nothing to find there: a path that leads here is split by hand.
 
-use std::{net::Ipv4Addr, rc::Rc};
+use std::{net::Ipv4Addr, rc::Rc, time::Instant};
 
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -14,17 +14,26 @@ use super::{
     Edge, authenticate::authenticate, backups::backups, caller_quota, client_ip::client_ip, context::Context,
     files::file, instances::instances, problem::Problem, request::Incoming, target::Target, urls::urls,
 };
+use crate::identity::LastToken;
 
 /// Answers whatever is asked below `/instances`: 401 where the token is not accepted, 429 where the caller's quota does
 /// not allow it, and else what the route says.
 ///
-/// `rest` is what stands in the path [behind](super::target::behind_gate) `/instances`.
-pub(super) async fn gate(request: &HttpRequest, rest: &str, edge: &Rc<Edge>, context: Context) -> HttpResponse {
+/// `rest` is what stands in the path [behind](super::target::behind_gate) `/instances`, and `deadline` when the answer is due.
+pub(super) async fn gate(
+    request: &HttpRequest,
+    rest: &str,
+    edge: &Rc<Edge>,
+    context: Context,
+    deadline: Instant,
+) -> HttpResponse {
     let peer = request.peer_addr().map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.ip());
     let client = client_ip(peer, request.headers(), &edge.trusted_proxies);
     let authorization = request.headers().get_all(AUTHORIZATION).map(|value| value.as_bytes());
+    let stranger = LastToken::default();
+    let last = request.conn_data::<LastToken>().unwrap_or(&stranger);
     // Whoever hides behind two stories is counted as the proxy that passed them on; what he asks for is a 400.
-    let caller = match authenticate(edge, &context, authorization, client.unwrap_or(peer)).await {
+    let caller = match authenticate(edge, &context, authorization, client.unwrap_or(peer), last).await {
         Ok(caller) => caller,
         Err(refusal) => return refusal,
     };
@@ -32,7 +41,7 @@ pub(super) async fn gate(request: &HttpRequest, rest: &str, edge: &Rc<Edge>, con
         Ok(allowance) => allowance,
         Err(exhausted) => return caller_quota::refuse(edge, &context, &caller, &exhausted),
     };
-    let mut incoming = Incoming::new(Rc::clone(edge), context, caller, client, peer);
+    let mut incoming = Incoming::new(Rc::clone(edge), context, caller, (client, peer), deadline);
     let mut answer = answer(request, rest, &mut incoming).await;
     caller_quota::tell(answer.headers_mut(), edge, allowance);
     answer

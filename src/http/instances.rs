@@ -1,5 +1,7 @@
 //! `GET /instances`.
 
+use std::rc::Rc;
+
 use actix_web::{HttpRequest, HttpResponse};
 
 use super::{
@@ -39,7 +41,7 @@ pub(super) async fn instances(request: &HttpRequest, incoming: &mut Incoming) ->
     let understood = incoming.understand(request, |incoming| {
         let query = InstancesQuery::parse(request.query_string(), incoming.broker())?;
         accept::choose(request.headers(), &[Format::Json])?;
-        Ok(InstancesAsk { asker: incoming.asker.clone(), slice: query.slice(), region: query.region })
+        Ok(InstancesAsk { asker: Rc::clone(&incoming.asker), slice: query.slice(), region: query.region })
     });
     let ask = match understood {
         Ok(ask) => ask,

@@ -73,7 +73,7 @@ pub async fn outermost<B: MessageBody>(
         edge: edge.map(|edge| &**edge),
     };
 
-    let answering = answer(request, next, context, edge);
+    let answering = answer(request, next, context, edge.zip(began));
     // What a request shares with others gives back what it holds when it is dropped, and its locks are taken again by
     // those who come after it; so none of it is worse for a panic than for a caller who hangs up.
     let outcome = AssertUnwindSafe(answering).catch_unwind().await;
@@ -103,16 +103,16 @@ async fn answer<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,
     context: Context,
-    edge: Option<&Rc<Edge>>,
+    gated: Option<(&Rc<Edge>, Instant)>,
 ) -> Result<ServiceResponse<EitherBody<B>>, Error> {
-    if let Some(early) = strict::refuse(&request, &context).or_else(|| edge?.cors.preflight(&request)) {
+    if let Some(early) = strict::refuse(&request, &context).or_else(|| gated?.0.cors.preflight(&request)) {
         return Ok(request.into_response(early).map_into_right_body());
     }
-    if let Some(edge) = edge
+    if let Some((edge, began)) = gated
         && let Some(rest) = behind_gate(request.match_info().as_str())
     {
         // Boxed, for a connection keeps room for whatever its requests may wait for.
-        let answer = Box::pin(gate(request.request(), rest, edge, context)).await;
+        let answer = Box::pin(gate(request.request(), rest, edge, context, began + edge.request_timeout)).await;
         return Ok(request.into_response(answer).map_into_right_body());
     }
     request.extensions_mut().insert(context);

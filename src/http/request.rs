@@ -1,6 +1,6 @@
 //! A request of a known caller, read into types: what all resource routes take from path, query and headers.
 
-use std::{net::IpAddr, rc::Rc, sync::Arc};
+use std::{net::IpAddr, rc::Rc, sync::Arc, time::Instant};
 
 use actix_web::{
     HttpRequest,
@@ -61,21 +61,21 @@ pub(super) struct Incoming {
     pub(super) edge: Rc<Edge>,
     pub(super) context: Context,
     /// The caller. The reason that he gives is there once the request is [understood](Self::understand).
-    pub(super) asker: Asker,
+    pub(super) asker: Rc<Asker>,
     client: Result<IpAddr, Uncertain>,
 }
 
 impl Incoming {
     /// A request of `caller`. Fails on nothing: whoever is here can be told and written down. It came from `client` by
-    /// way of `peer`.
+    /// way of `peer`, and its answer is due at `deadline`.
     pub(super) fn new(
         edge: Rc<Edge>,
         context: Context,
         caller: Arc<Caller>,
-        client: Result<IpAddr, Uncertain>,
-        peer: IpAddr,
+        (client, peer): (Result<IpAddr, Uncertain>, IpAddr),
+        deadline: Instant,
     ) -> Self {
-        let asker = Asker {
+        let asker = Rc::new(Asker {
             principal: Principal::new(&caller),
             caller,
             client_ip: client.unwrap_or(peer),
@@ -83,8 +83,8 @@ impl Incoming {
             request_id: context.request_id.clone(),
             trace_id: context.trace_id,
             trace: context.trace.clone(),
-            deadline: edge.worker.broker().clock().monotonic() + edge.request_timeout,
-        };
+            deadline,
+        });
         Self { edge, context, asker, client }
     }
 
@@ -100,7 +100,9 @@ impl Incoming {
         read: impl FnOnce(&Self) -> Result<T, Problem>,
     ) -> Result<T, Problem> {
         self.client.map_err(|error| Problem::invalid_request(error.to_string()))?;
-        self.asker.reason = access_reason(request.headers())?;
+        if let Some(reason) = access_reason(request.headers())? {
+            Rc::make_mut(&mut self.asker).reason = Some(reason);
+        }
         read(self)
     }
 }

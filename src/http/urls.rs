@@ -1,5 +1,7 @@
 //! `GET /instances/{instance_id}/backups/{backup_id}/urls`.
 
+use std::rc::Rc;
+
 use actix_web::{
     HttpRequest, HttpResponse,
     http::header::{self, HeaderName, HeaderValue},
@@ -63,7 +65,7 @@ pub(super) async fn urls(request: &HttpRequest, incoming: &mut Incoming, instanc
         let format = accept::choose(request.headers(), &Format::ALL)?;
         let network = query.network.unwrap_or(Network::Both);
         let ask = Ask {
-            asker: incoming.asker.clone(),
+            asker: Rc::clone(&incoming.asker),
             instance,
             backup,
             region: query.region,

@@ -5,12 +5,13 @@
 //! is no room, and being kept proves nothing by itself: whoever takes an entry out checks again what time and revocation
 //! may have changed.
 
-use std::{fmt, sync::Arc};
+use std::{cell::RefCell, fmt, sync::Arc};
 
 use quick_cache::{
     Weighter,
     sync::{Cache, DefaultLifecycle},
 };
+use secrecy::zeroize::Zeroizing;
 use sha2::{Digest as _, Sha256};
 
 use super::{key_set::KeySet, token::VerifiedToken};
@@ -40,6 +41,39 @@ pub(super) struct Known {
     pub(super) issuer: usize,
     /// The key set that verified it. Held, so that no other set can come to lie at its address.
     pub(super) keys: Arc<KeySet>,
+}
+
+/// The token that was recognised last on one connection. It lives as long as the connection does, as the bytes that it
+/// was read from do in the connection's buffer, and is wiped when it goes; a client sends the same one for an hour or so,
+/// and to compare two texts costs a twentieth of hashing one. What is met here is checked like whatever is known.
+#[derive(Default)]
+pub struct LastToken(RefCell<Option<(Zeroizing<Box<[u8]>>, Arc<Known>)>>);
+
+/// Above this a token, and what is known by it, is not kept for a connection: there are thousands of them.
+const LARGEST_KEPT_BYTES: usize = 2 << 10;
+
+impl LastToken {
+    /// What was known of the last token, where this is the same.
+    pub(super) fn get(&self, token: &[u8]) -> Option<Arc<Known>> {
+        let last = self.0.borrow();
+        last.as_ref().filter(|(last, _)| ***last == *token).map(|(_, known)| Arc::clone(known))
+    }
+
+    /// Keeps a token with what is known of it, unless it is large.
+    pub(super) fn keep(&self, token: &[u8], known: &Arc<Known>) {
+        let is_small = token.len() <= LARGEST_KEPT_BYTES && known.weight_bytes() <= LARGEST_KEPT_BYTES as u64;
+        *self.0.borrow_mut() = is_small.then(|| (Zeroizing::new(token.into()), Arc::clone(known)));
+    }
+
+    pub(super) fn forget(&self) {
+        self.0.take();
+    }
+}
+
+impl fmt::Debug for LastToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LastToken")
+    }
 }
 
 impl Fingerprint {

@@ -45,7 +45,8 @@ fn ready(clock: &Clock) -> Arc<Identity> {
 /// What is said about a request with this token, from the address that all tests come from.
 fn admit(identity: &Identity, token: &str) -> Result<Arc<VerifiedToken>, Denial> {
     let value = format!("Bearer {token}");
-    futures_util::FutureExt::now_or_never(identity.admit([value.as_bytes()], CLIENT)).expect("nothing to wait for")
+    futures_util::FutureExt::now_or_never(identity.admit([value.as_bytes()], CLIENT, &LastToken::default()))
+        .expect("nothing to wait for")
 }
 
 fn refused<T>(reason: Reason) -> Result<T, Denial> {
@@ -123,13 +124,13 @@ fn a_known_token_dies_when_its_time_has_come() {
     let first = admit(&identity, &token).unwrap();
 
     clock.advance(Duration::from_secs(600 + 29));
-    let alive = identity.recognise(token.as_bytes());
+    let alive = identity.recognise(token.as_bytes(), &LastToken::default());
     clock.advance(Duration::from_secs(1));
-    let dead = identity.recognise(token.as_bytes());
+    let dead = identity.recognise(token.as_bytes(), &LastToken::default());
 
     assert!(Arc::ptr_eq(&alive.unwrap().unwrap().caller, &first.caller));
     assert_eq!(dead, Some(refused(Reason::Expired)));
-    assert_eq!(identity.recognise(token.as_bytes()), None);
+    assert_eq!(identity.recognise(token.as_bytes(), &LastToken::default()), None);
     assert_eq!(admit(&identity, &token), refused(Reason::Expired));
 }
 
@@ -142,9 +143,9 @@ fn a_clock_that_steps_back_is_noticed_on_a_known_token() {
     assert!(admit(&identity, &late).is_ok() && admit(&identity, &long).is_ok());
 
     clock.step_wall_to(testing::now() - Duration::from_secs(31));
-    let too_early = identity.recognise(late.as_bytes());
+    let too_early = identity.recognise(late.as_bytes(), &LastToken::default());
     clock.step_wall_to(testing::now() - Duration::from_secs(86_400));
-    let too_long = identity.recognise(long.as_bytes());
+    let too_long = identity.recognise(long.as_bytes(), &LastToken::default());
 
     assert_eq!(too_early, Some(refused(Reason::NotYetValid)));
     assert_eq!(too_long, Some(refused(Reason::LifeTooLong)));
@@ -158,15 +159,68 @@ fn a_known_token_is_forgotten_with_the_keys_that_verified_it() {
     assert!(admit(&identity, &token).is_ok());
 
     publish(&identity, 1, &testing::jwks());
-    let others_keys_changed = identity.recognise(token.as_bytes()).is_some();
+    let others_keys_changed = identity.recognise(token.as_bytes(), &LastToken::default()).is_some();
     publish(&identity, 0, &testing::jwks());
-    let same_keys_again = identity.recognise(token.as_bytes()).is_some();
+    let same_keys_again = identity.recognise(token.as_bytes(), &LastToken::default()).is_some();
     publish(&identity, 0, &[ED25519.jwk()]);
-    let key_is_gone = identity.recognise(token.as_bytes());
+    let key_is_gone = identity.recognise(token.as_bytes(), &LastToken::default());
 
     assert!(others_keys_changed && same_keys_again);
     assert_eq!(key_is_gone, None);
     assert_eq!(identity.verify(&token), refused(Reason::KeyUnknown));
+}
+
+#[test]
+fn what_a_connection_brings_again_is_checked_like_any_known_token() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("revoked.txt");
+    let revoke = |identity: &Identity, line: &str| {
+        fs::write(&path, line).unwrap();
+        // What is taken out of the list counts once it has stayed out for a while.
+        (0..20).for_each(|_| assert_eq!(identity.reload_revocations(), Some(Ok(()))));
+    };
+    fs::write(&path, "").unwrap();
+    let clock = clock();
+    let identity = identity_with(&clock, |settings| settings.revoked_file = Some(path.clone()));
+    publish(&identity, 0, &testing::jwks());
+    let (token, other) = (P256.token(&testing::claims()), STRANGER.token(&testing::claims()));
+    let last = LastToken::default();
+    let again = |token: &str| identity.recognise(token.as_bytes(), &last).map(|verdict| verdict.map(drop));
+
+    assert_eq!(again(&token), None, "nobody has verified it");
+    assert!(admit(&identity, &token).is_ok());
+    assert_eq!([again(&token), again(&token)], [const { Some(Ok(())) }; 2]);
+    assert!(last.get(token.as_bytes()).is_some() && last.get(&token.as_bytes()[1..]).is_none());
+    assert_eq!([again(&other), again(&token[1..]), again("")], [None, None, None]);
+
+    revoke(&identity, "sub:sso:alice\n");
+    assert_eq!(again(&token), Some(refused(Reason::Revoked)));
+    revoke(&identity, "");
+    assert_eq!(again(&token), Some(Ok(())));
+
+    publish(&identity, 0, &[ED25519.jwk()]);
+    assert_eq!([again(&token), again(&token)], [None, None]);
+    publish(&identity, 0, &testing::jwks());
+    assert_eq!(again(&token), None, "it was forgotten");
+
+    assert!(admit(&identity, &token).is_ok());
+    assert_eq!(again(&token), Some(Ok(())));
+    clock.advance(Duration::from_secs(600 + 30));
+    assert_eq!([again(&token), again(&token)], [Some(refused(Reason::Expired)), None]);
+}
+
+#[test]
+fn a_large_token_is_known_but_kept_for_no_connection() {
+    let identity = ready(&clock());
+    let groups: Vec<_> = (0..200).map(|number| format!("group-{number}")).collect();
+    let token = P256.token(&with(testing::claims(), json!({"groups": groups})));
+    let last = LastToken::default();
+    assert!(admit(&identity, &token).is_ok());
+
+    assert!(identity.recognise(token.as_bytes(), &last).is_some());
+
+    assert!(last.get(token.as_bytes()).is_none());
+    assert_eq!(format!("{last:?}"), "LastToken");
 }
 
 #[test]
@@ -175,15 +229,15 @@ fn only_what_was_accepted_is_known_and_only_to_the_last_character() {
     let (good, bad) = (P256.token(&testing::claims()), STRANGER.token(&testing::claims()));
     assert!(admit(&identity, &good).is_ok() && admit(&identity, &bad).is_err());
 
-    assert!(identity.recognise(good.as_bytes()).is_some());
-    assert_eq!(identity.recognise(bad.as_bytes()), None);
+    assert!(identity.recognise(good.as_bytes(), &LastToken::default()).is_some());
+    assert_eq!(identity.recognise(bad.as_bytes(), &LastToken::default()), None);
     for at in 0..good.len() {
         let other = if good.as_bytes()[at] == b'A' { 'B' } else { 'A' };
         let changed = format!("{}{other}{}", &good[..at], &good[at + 1..]);
-        assert_eq!(identity.recognise(changed.as_bytes()), None, "{at}");
+        assert_eq!(identity.recognise(changed.as_bytes(), &LastToken::default()), None, "{at}");
     }
-    assert_eq!(identity.recognise(&good.as_bytes()[..good.len() - 1]), None);
-    assert_eq!(identity.recognise(format!("{good}=").as_bytes()), None);
+    assert_eq!(identity.recognise(&good.as_bytes()[..good.len() - 1], &LastToken::default()), None);
+    assert_eq!(identity.recognise(format!("{good}=").as_bytes(), &LastToken::default()), None);
 }
 
 #[test]
@@ -206,7 +260,10 @@ fn a_revocation_takes_effect_on_known_tokens_and_on_new_ones() {
     assert_eq!(before, [refused(Reason::Revoked), Ok(()), Ok(())]);
     assert_eq!(reloaded, Some(Ok(())));
     assert_eq!(after, [Ok(()), refused(Reason::Revoked), Ok(())]);
-    assert!(identity.recognise(alice.as_bytes()).is_some(), "it was known, and is refused all the same");
+    assert!(
+        identity.recognise(alice.as_bytes(), &LastToken::default()).is_some(),
+        "it was known, and is refused all the same"
+    );
     assert_eq!(by_key, refused(Reason::Revoked));
 }
 
@@ -254,7 +311,7 @@ fn beyond_the_limit_unknown_tokens_are_not_looked_at_and_known_callers_are_not_a
 #[test]
 fn whatever_carries_no_acceptable_token_counts_and_what_is_accepted_does_not() {
     let identity = ready(&clock());
-    let bare = || futures_util::FutureExt::now_or_never(identity.admit([], CLIENT)).unwrap();
+    let bare = || futures_util::FutureExt::now_or_never(identity.admit([], CLIENT, &LastToken::default())).unwrap();
 
     for number in 0..500 {
         let claims = with(testing::claims(), json!({"jti": number.to_string()}));
@@ -270,7 +327,7 @@ fn whatever_carries_no_acceptable_token_counts_and_what_is_accepted_does_not() {
 fn no_token_is_no_token_beyond_the_limit_too_and_keeps_nobody_out_for_longer() {
     let clock = clock();
     let identity = ready(&clock);
-    let bare = || futures_util::FutureExt::now_or_never(identity.admit([], CLIENT)).unwrap();
+    let bare = || futures_util::FutureExt::now_or_never(identity.admit([], CLIENT, &LastToken::default())).unwrap();
     let forged = STRANGER.token(&testing::claims());
     for _ in 0..200 {
         assert!(admit(&identity, &forged).is_err());
@@ -347,5 +404,5 @@ fn identity_is_shared_by_workers() {
 
     is_shared::<Identity>();
     let identity = identity(&clock());
-    is_sent(&identity.admit([], CLIENT));
+    is_sent(&identity.admit([], CLIENT, &LastToken::default()));
 }

@@ -26,7 +26,10 @@ use super::{
     limits::{Connections, MAX_ADMIN_CONNECTIONS},
     tls::Gate,
 };
-use crate::http::{self, Conversation, Edge, Health};
+use crate::{
+    http::{self, Conversation, Edge, Health},
+    identity::LastToken,
+};
 
 /// How long a connection is new after its handshake: a drain that has begun meanwhile does not close it in that time.
 const NEW_CONNECTION: Duration = Duration::from_secs(1);
@@ -163,6 +166,7 @@ fn serve(
                     }
                     if let Some(health) = &connected {
                         data.insert(health.newcomer());
+                        data.insert(LastToken::default());
                     }
                 })
                 .h1(app.map_err(|error: actix_web::Error| error.error_response()));
