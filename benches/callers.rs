@@ -7,7 +7,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use redis_backup_gateway::{
     domain::{Action, Clock, InstanceId, Network, Region},
     identity::{
-        Algorithm, FailureLimits, Identity, LastToken, IssuerSettings, KeySetUrl, KeySource, Settings,
+        Algorithm, FailureLimits, Identity, IssuerSettings, KeySetUrl, KeySource, LastToken, Settings,
         key_set::KeySet,
         token::{Rules, UnverifiedToken},
     },

@@ -48,7 +48,7 @@ use permission::Wish;
 use crate::{
     audit::{Audit, AuditError, CacheUse, Decision, Desk, Fingerprints, Record},
     cache::{Local, Negative, Rules},
-    domain::{Action, BackupId, Caller, Clock, InstanceId, Network, Region, RequestId, TraceId},
+    domain::{Action, BackupId, Caller, Clock, EventId, InstanceId, Network, Region, RequestId, TraceId},
     metrics::Metrics,
     policy::{Policies, Principal},
     quota::{Driver, Limits, Line},
@@ -252,7 +252,7 @@ impl Broker {
     /// A record of which no more is known than who asked.
     fn blank_record(&self, asker: &Asker) -> Record {
         Record {
-            event_id: RequestId::random(),
+            event_id: EventId::random(),
             request_id: asker.request_id.clone(),
             trace_id: asker.trace_id,
             caller: Arc::clone(&asker.caller),

@@ -19,7 +19,7 @@ pub mod units;
 pub use caller::{Action, Caller};
 pub use clock::Clock;
 pub use hashing::FastHashing;
-pub use ids::{BackupId, InstanceId, Region, RequestId};
+pub use ids::{BackupId, EventId, InstanceId, Region, RequestId};
 pub use network::Network;
 pub use steady::Steady;
 pub use throttle::Throttle;

@@ -8,7 +8,7 @@ mod render;
 use std::{net::IpAddr, sync::Arc, time::SystemTime};
 
 use super::fingerprint::Fingerprints;
-use crate::domain::{Action, BackupId, Caller, InstanceId, Network, Region, RequestId, TraceId};
+use crate::domain::{Action, BackupId, Caller, EventId, InstanceId, Network, Region, RequestId, TraceId};
 
 pub(super) use render::{Renderer, STATUS_DIGITS};
 
@@ -16,7 +16,7 @@ pub(super) use render::{Renderer, STATUS_DIGITS};
 #[derive(Clone, Debug)]
 pub struct Record {
     /// The gateway's own id of this event, unique; the caller cannot choose it.
-    pub event_id: RequestId,
+    pub event_id: EventId,
     /// The id that the caller reads in the answer.
     pub request_id: RequestId,
     /// The trace that the request is part of, where there is one.

@@ -39,6 +39,13 @@ pub(super) struct Verdict {
     pub(super) policies: Vec<Arc<str>>,
 }
 
+/// Where nobody wants to know which policies decided.
+struct Unnoted;
+
+impl Extend<Arc<str>> for Unnoted {
+    fn extend<I: IntoIterator<Item = Arc<str>>>(&mut self, _: I) {}
+}
+
 impl Broker {
     /// Asks the policy, and nobody else: what it denies costs no call and reveals nothing.
     ///
@@ -57,7 +64,7 @@ impl Broker {
                 let mut regions = std::iter::once(named).chain(&elsewhere);
                 if !regions.all(|region| self.allows(&in_force, wish, region, &mut policies)) {
                     Permission::Denied
-                } else if elsewhere.is_some() || known_here || self.allows_everywhere(&in_force, wish) {
+                } else if elsewhere.is_some() || known_here || self.allows_elsewhere(&in_force, wish, named) {
                     Permission::In(named.clone())
                 } else {
                     Permission::Search(vec![named.clone()])
@@ -80,9 +87,10 @@ impl Broker {
         Verdict { permission, policies }
     }
 
-    /// Whether the caller may do this to the instance wherever it is.
-    fn allows_everywhere(&self, in_force: &InForce, wish: &Wish<'_>) -> bool {
-        self.region_names.iter().all(|region| self.allows(in_force, wish, region, &mut Vec::new()))
+    /// Whether the caller may do this to the instance in all regions but that one, too.
+    fn allows_elsewhere(&self, in_force: &InForce, wish: &Wish<'_>, here: &Region) -> bool {
+        let mut others = self.region_names.iter().filter(|region| *region != here);
+        others.all(|region| self.allows(in_force, wish, region, &mut Unnoted))
     }
 
     /// Asks the policies in force about one region, and adds those that decided.

@@ -13,7 +13,7 @@ use std::{
 use super::Broker;
 use crate::{
     audit::Record,
-    domain::{BackupId, Caller, FastHashing, InstanceId, Region, RequestId},
+    domain::{BackupId, Caller, EventId, FastHashing, InstanceId, Region},
     metrics::Breadth,
 };
 
@@ -44,7 +44,7 @@ pub(super) struct WideReaders {
 /// A caller who is given a backup's URLs: which of both, as far as counting takes it, and the event that names them.
 pub(super) struct Reading {
     counts: (u64, usize),
-    event_id: RequestId,
+    event_id: EventId,
 }
 
 /// What one caller was given, as far as counting takes it.
@@ -175,7 +175,7 @@ impl Broker {
         let is_given = !record.url_fingerprints.is_empty();
         is_given.then(|| {
             let counts = self.wide_readers.reading(&record.caller, backup);
-            Reading { counts, event_id: record.event_id.clone() }
+            Reading { counts, event_id: record.event_id }
         })
     }
 

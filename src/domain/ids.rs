@@ -111,10 +111,36 @@ impl RequestId {
 
     /// The id that these bits make: 32 hexadecimal digits.
     pub fn from_bits(bits: u128) -> Self {
+        Self(EventId::from_bits(bits).as_str().into())
+    }
+}
+
+/// The gateway's own id of one event: 32 hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct EventId([u8; 32]);
+
+impl EventId {
+    /// A new id of 128 random bits.
+    pub fn random() -> Self {
+        Self::from_bits(random::bits())
+    }
+
+    /// The id that these bits make.
+    pub fn from_bits(bits: u128) -> Self {
         let bytes = bits.to_be_bytes();
         let half = |at: usize| if at.is_multiple_of(2) { bytes[at / 2] >> 4 } else { bytes[at / 2] & 0xf };
-        let digits: [u8; 32] = std::array::from_fn(|at| b"0123456789abcdef"[usize::from(half(at))]);
-        Self(std::str::from_utf8(&digits).expect("hexadecimal digits are text").into())
+        Self(std::array::from_fn(|at| b"0123456789abcdef"[usize::from(half(at))]))
+    }
+
+    /// The digits.
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).expect("hexadecimal digits are text")
+    }
+}
+
+impl fmt::Debug for EventId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 

@@ -10,12 +10,14 @@ use crate::{
 
 /// The header's value.
 pub(super) fn cache_status(source: Source, ttl_seconds: i64) -> HeaderValue {
-    let text = text(source, ttl_seconds);
+    let mut text = text(source, ttl_seconds);
+    // Without room to spare it becomes the value as it lies there.
+    text.shrink_to_fit();
     HeaderValue::from_maybe_shared(Bytes::from(text)).expect("words, digits and semicolons are what a field is made of")
 }
 
 fn text(source: Source, ttl_seconds: i64) -> Vec<u8> {
-    let mut text = Vec::with_capacity(64);
+    let mut text = Vec::with_capacity(48);
     text.extend_from_slice(b"redis-backup-gateway");
     match source {
         Source::Hit => text.extend_from_slice(b"; hit"),

@@ -40,7 +40,7 @@ pub fn ratelimit_policy(quota: &CallerQuota) -> HeaderValue {
 }
 
 fn field(name: &str, value: u64, other_name: &str, other_value: u64) -> HeaderValue {
-    let mut text = Vec::with_capacity(48);
+    let mut text = Vec::with_capacity(32);
     text.extend_from_slice(b"\"caller\"");
     for (name, value) in [(name, value), (other_name, other_value)] {
         text.push(b';');
@@ -48,6 +48,8 @@ fn field(name: &str, value: u64, other_name: &str, other_value: u64) -> HeaderVa
         text.push(b'=');
         push_decimal(&mut text, value);
     }
+    // Without room to spare it becomes the value as it lies there.
+    text.shrink_to_fit();
     HeaderValue::from_maybe_shared(Bytes::from(text)).expect("letters, digits and quotes are what a field is made of")
 }
 

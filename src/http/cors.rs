@@ -74,6 +74,9 @@ impl Cors {
 
     /// The origin of the request where it is allowed.
     pub(super) fn allowed(&self, headers: &HeaderMap) -> Option<HeaderValue> {
+        if self.0.is_empty() {
+            return None;
+        }
         let mut origins = headers.get_all(header::ORIGIN);
         let (Some(origin), None) = (origins.next(), origins.next()) else { return None };
         self.0.iter().find(|allowed| allowed.0 == *origin).map(|allowed| allowed.0.clone())

@@ -6,12 +6,12 @@ use std::{
 };
 
 use super::{CacheUse, Decision, Record};
-use crate::domain::{Action, BackupId, Caller, InstanceId, Network, Region, RequestId};
+use crate::domain::{Action, BackupId, Caller, EventId, InstanceId, Network, Region, RequestId};
 
 /// A denied request of `subject`, with the id that `number` makes.
 pub(in crate::audit) fn record_of(subject: &str, number: u128) -> Record {
     Record {
-        event_id: RequestId::from_bits(number),
+        event_id: EventId::from_bits(number),
         request_id: RequestId::from_bits(number + 1),
         trace_id: None,
         caller: Arc::new(Caller {
