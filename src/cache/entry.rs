@@ -85,14 +85,15 @@ impl Lifetime {
     /// still knows how old the answer is, and after a suspended machine, which stops the monotonic clock, the wall
     /// clock does.
     pub fn freshness(&self, rules: &Rules, now: Now) -> Freshness {
-        let floor = self.floor(rules);
-        let remaining = self.remaining(now);
+        let life = self.life();
+        let floor = floor(life, rules);
+        let remaining = self.remaining(life, now);
         if remaining.is_zero() {
             return Freshness::Gone;
         }
         if let (Some(above_floor), Some(under_cap)) = (remaining.checked_sub(floor), self.left_under_cap(rules, now)) {
             let ttl = above_floor.min(under_cap);
-            return Freshness::Fresh { ttl, refresh_is_due: ttl <= self.refresh_window(rules) };
+            return Freshness::Fresh { ttl, refresh_is_due: ttl <= self.refresh_window(life, floor, rules) };
         }
         match remaining.checked_sub(rules.stale_min_validity.min(floor / 2)) {
             Some(left) => Freshness::Stale { past: self.past(rules, floor, remaining, now), left },
@@ -102,7 +103,8 @@ impl Lifetime {
 
     /// How long an entry is worth keeping from its fetch on: until not even the stale rule lets it out.
     pub fn useful_for(&self, rules: &Rules) -> Duration {
-        self.life().saturating_sub(rules.stale_min_validity.min(self.floor(rules) / 2))
+        let life = self.life();
+        life.saturating_sub(rules.stale_min_validity.min(floor(life, rules) / 2))
     }
 
     /// Time since the fetch, by the clock that says more of it.
@@ -111,16 +113,10 @@ impl Lifetime {
         by_wall.max(now.monotonic.saturating_duration_since(self.fetched_monotonic))
     }
 
-    /// The least validity that a fresh answer has left. A quarter of a short life, so that URLs that live a minute
-    /// are cached at all.
-    fn floor(&self, rules: &Rules) -> Duration {
-        rules.min_validity.min(self.life() / 4)
-    }
-
     /// Life left, by the clock that says less of it.
-    fn remaining(&self, now: Now) -> Duration {
+    fn remaining(&self, life: Duration, now: Now) -> Duration {
         let by_wall = self.expires_at.duration_since(now.wall).unwrap_or_default();
-        let by_age = self.life().saturating_sub(now.monotonic.saturating_duration_since(self.fetched_monotonic));
+        let by_age = life.saturating_sub(now.monotonic.saturating_duration_since(self.fetched_monotonic));
         by_wall.min(by_age)
     }
 
@@ -132,8 +128,8 @@ impl Lifetime {
         rules.token_url_max.checked_sub(self.age(now))
     }
 
-    fn refresh_window(&self, rules: &Rules) -> Duration {
-        let mut fresh_life = self.life().saturating_sub(self.floor(rules));
+    fn refresh_window(&self, life: Duration, floor: Duration, rules: &Rules) -> Duration {
+        let mut fresh_life = life.saturating_sub(floor);
         if self.carries_security_token {
             fresh_life = fresh_life.min(rules.token_url_max);
         }
@@ -147,6 +143,12 @@ impl Lifetime {
         }
         under_floor.max(self.age(now).saturating_sub(rules.token_url_max))
     }
+}
+
+/// The least validity that a fresh answer has left. A quarter of a short life, so that URLs that live a minute are cached
+/// at all.
+fn floor(life: Duration, rules: &Rules) -> Duration {
+    rules.min_validity.min(life / 4)
 }
 
 #[cfg(test)]

@@ -47,7 +47,12 @@ pub(super) struct Known {
 /// was read from do in the connection's buffer, and is wiped when it goes; a client sends the same one for an hour or so,
 /// and to compare two texts costs a twentieth of hashing one. What is met here is checked like whatever is known.
 #[derive(Default)]
-pub struct LastToken(RefCell<Option<(Zeroizing<Box<[u8]>>, Arc<Known>)>>);
+pub struct LastToken(RefCell<Option<Last>>);
+
+struct Last {
+    token: Zeroizing<Box<[u8]>>,
+    known: Arc<Known>,
+}
 
 /// Above this a token, and what is known by it, is not kept for a connection: there are thousands of them.
 const LARGEST_KEPT_BYTES: usize = 2 << 10;
@@ -56,13 +61,13 @@ impl LastToken {
     /// What was known of the last token, where this is the same.
     pub(super) fn get(&self, token: &[u8]) -> Option<Arc<Known>> {
         let last = self.0.borrow();
-        last.as_ref().filter(|(last, _)| ***last == *token).map(|(_, known)| Arc::clone(known))
+        last.as_ref().filter(|last| **last.token == *token).map(|last| Arc::clone(&last.known))
     }
 
     /// Keeps a token with what is known of it, unless it is large.
     pub(super) fn keep(&self, token: &[u8], known: &Arc<Known>) {
         let is_small = token.len() <= LARGEST_KEPT_BYTES && known.weight_bytes() <= LARGEST_KEPT_BYTES as u64;
-        *self.0.borrow_mut() = is_small.then(|| (Zeroizing::new(token.into()), Arc::clone(known)));
+        *self.0.borrow_mut() = is_small.then(|| Last { token: Zeroizing::new(token.into()), known: Arc::clone(known) });
     }
 
     pub(super) fn forget(&self) {

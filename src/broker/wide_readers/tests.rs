@@ -23,7 +23,8 @@ impl Scene {
         let (region, instance) = (Region::try_from("ap-chengdu").unwrap(), InstanceId::try_from("crs-1").unwrap());
         let note = |number: u32| {
             let backup = BackupId::try_from(number.to_string().as_str()).unwrap();
-            self.readers.note(&Caller::plain("sso", subject), (&region, &instance, &backup), self.clock.monotonic())
+            let counts = self.readers.reading(&Caller::plain("sso", subject), (&region, &instance, &backup));
+            self.readers.note(counts, self.clock.monotonic())
         };
         backups.into_iter().flat_map(note).collect()
     }
@@ -184,7 +185,7 @@ fn callers_of_two_issuers_are_two() {
     let told: Vec<_> = (20..40)
         .flat_map(|number: u32| {
             let backup = BackupId::try_from(number.to_string().as_str()).unwrap();
-            scene.readers.note(&other, (&region, &instance, &backup), scene.clock.monotonic())
+            scene.readers.note(scene.readers.reading(&other, (&region, &instance, &backup)), scene.clock.monotonic())
         })
         .collect();
 
