@@ -37,10 +37,10 @@ pub(crate) struct Arguments {
 
 /// The most that a hit may take, hashes apart: some six in a hundred more than it does. A change that needs more says
 /// why, and raises it.
-const MOST_PER_HIT: f64 = 57_000.0;
+const MOST_PER_HIT: f64 = 50_000.0;
 
 /// The same of hashes, the token's and the record's.
-const MOST_PER_HIT_HASHING: f64 = 99_000.0;
+const MOST_PER_HIT_HASHING: f64 = 63_700.0;
 
 /// Where hashes are computed, in the gateway and beside it.
 const HASHING: &str = "sha2::";
