@@ -54,7 +54,8 @@ pub const PLAIN_ON_TLS: &str = "HTTP/1.1 400 Bad Request\r\nConnection: close\r\
 pub const HEAD_TOO_LARGE: &str =
     "HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
 
-/// Routes of the public listener, save those of the resources: the [outermost layer](outermost()) leads them to their gate.
+/// Routes of the public listener. Those of the resources are not among them: the [outermost layer](outermost()) leads
+/// them to their gate.
 pub fn public(config: &mut web::ServiceConfig) {
     config.service(ops::healthz());
     for resource in docs::resources() {

@@ -195,7 +195,7 @@ impl Identity {
 
     /// The caller behind the `Authorization` header fields of a request from `client`.
     ///
-    /// A token that is known costs a hash and a look-up, and the last one of the same connection not even that. Any other
+    /// A token that is known costs a hash and a look-up, and one that its connection keeps bringing not even that. Any other
     /// is looked at only while its address has not failed
     /// too often; whatever is then refused counts against the address. Where there is no token there is nothing to look
     /// at, so the answer is the same however often the address has failed.
@@ -258,8 +258,9 @@ impl Identity {
     /// it is made of. `last` is that of the connection.
     pub fn recognise(&self, token: &[u8], last: &LastToken) -> Option<Result<Arc<VerifiedToken>, Denial>> {
         let known = last.get(token).or_else(|| {
-            let known = self.known.get(&Fingerprint::of(token))?;
-            last.keep(token, &known);
+            let fingerprint = Fingerprint::of(token);
+            let known = self.known.get(&fingerprint)?;
+            last.note(token, fingerprint, &known);
             Some(known)
         })?;
         let keys = self.issuers[known.issuer].keys.current(self.clock.monotonic());

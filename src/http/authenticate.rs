@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// The caller behind the bearer token among the `Authorization` fields of a request from `client`; else a 401, or a 429
-/// where the address has failed too often. `last` is the token before on the same connection.
+/// where the address has failed too often. `last` is what the connection keeps.
 pub(super) async fn authenticate<'a>(
     edge: &Edge,
     context: &Context,

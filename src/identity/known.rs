@@ -43,13 +43,21 @@ pub(super) struct Known {
     pub(super) keys: Arc<KeySet>,
 }
 
-/// The token that was recognised last on one connection. It lives as long as the connection does, as the bytes that it
+/// The last token that one connection brought twice in a row. It lives as long as the connection does, as the bytes that it
 /// was read from do in the connection's buffer, and is wiped when it goes; a client sends the same one for an hour or so,
-/// and to compare two texts costs a twentieth of hashing one. What is met here is checked like whatever is known.
+/// and to compare two texts costs a twentieth of hashing one. A proxy's connection, on which many clients take turns, keeps
+/// few. What is met here is checked like whatever is known.
 #[derive(Default)]
-pub struct LastToken(RefCell<Option<Last>>);
+pub struct LastToken(RefCell<Last>);
 
+#[derive(Default)]
 struct Last {
+    /// Of the token before.
+    before: Option<Fingerprint>,
+    kept: Option<Kept>,
+}
+
+struct Kept {
     token: Zeroizing<Box<[u8]>>,
     known: Arc<Known>,
 }
@@ -58,16 +66,19 @@ struct Last {
 const LARGEST_KEPT_BYTES: usize = 2 << 10;
 
 impl LastToken {
-    /// What was known of the last token, where this is the same.
+    /// What is known of the token that is kept, where this is the same.
     pub(super) fn get(&self, token: &[u8]) -> Option<Arc<Known>> {
         let last = self.0.borrow();
-        last.as_ref().filter(|last| **last.token == *token).map(|last| Arc::clone(&last.known))
+        last.kept.as_ref().filter(|kept| **kept.token == *token).map(|kept| Arc::clone(&kept.known))
     }
 
-    /// Keeps a token with what is known of it, unless it is large.
-    pub(super) fn keep(&self, token: &[u8], known: &Arc<Known>) {
+    /// Notes a token that is known, and keeps it where it was the one before, too, unless it is large.
+    pub(super) fn note(&self, token: &[u8], fingerprint: Fingerprint, known: &Arc<Known>) {
+        let mut last = self.0.borrow_mut();
         let is_small = token.len() <= LARGEST_KEPT_BYTES && known.weight_bytes() <= LARGEST_KEPT_BYTES as u64;
-        *self.0.borrow_mut() = is_small.then(|| Last { token: Zeroizing::new(token.into()), known: Arc::clone(known) });
+        if last.before.replace(fingerprint) == Some(fingerprint) && is_small {
+            last.kept = Some(Kept { token: Zeroizing::new(token.into()), known: Arc::clone(known) });
+        }
     }
 
     pub(super) fn forget(&self) {
