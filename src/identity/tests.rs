@@ -209,6 +209,10 @@ fn what_a_connection_brings_again_is_checked_like_any_known_token() {
 
     assert!(admit(&identity, &token).is_ok());
     assert_eq!(again(&token), Some(Ok(())));
+    clock.step_wall_to(testing::now() - Duration::from_secs(86_400));
+    assert!(matches!(again(&token), Some(Err(_))), "a clock that steps back is noticed, too");
+    clock.step_wall_to(testing::now());
+    assert_eq!(again(&token), Some(Ok(())));
     clock.advance(Duration::from_secs(600 + 30));
     assert_eq!([again(&token), again(&token)], [Some(refused(Reason::Expired)), None]);
 }

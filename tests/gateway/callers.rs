@@ -14,7 +14,7 @@ use sandbox::{Algorithm, OldKeys, Options, RegionCheck, Sandbox, TokenSpec, know
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::harness::{Answer, Gateway, Stage, configuration, eventually, started, wait};
+use crate::harness::{Answer, Client, Gateway, Stage, configuration, eventually, started, wait};
 
 const JWKS: &str = "jwks_url = \"ISSUER/jwks\"\n";
 
@@ -139,6 +139,28 @@ fn a_revocation_takes_effect_on_a_token_that_was_let_in_before() {
     refused.assert_problem(401, "unauthenticated");
     assert!(refused.header("www-authenticate").unwrap().contains("revoked"));
     assert_eq!((get_as(&stage, &alice).status, get_as(&stage, &bob).status), (401, 200));
+}
+
+#[test]
+fn a_connection_that_keeps_bringing_a_token_brings_it_in_vain_once_it_is_revoked_or_its_key_is_gone() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("revoked.txt");
+    fs::write(&path, "# nobody yet\n").unwrap();
+    let stage = Stage::with(&format!("GATEWAY_AUTH__REVOKED_FILE='{}'", path.display()));
+    let [alice, bob] = ["alice", "bob"].map(|subject| Client::new(&stage, &stage.token_of(subject)));
+    for client in [&alice, &bob] {
+        assert!((0..4).all(|_| client.get(&stage.seed_path()).status == 200));
+    }
+
+    fs::write(&path, "sub:sandbox:alice\n").unwrap();
+    eventually("alice is refused", || alice.get(&stage.seed_path()).status == 401);
+    assert_eq!(bob.get(&stage.seed_path()).status, 200);
+    stage.control().rotate_keys(OldKeys::Drop);
+    // A token of the new key has the set fetched, and bob's key is not in it.
+    assert_eq!(get_as(&stage, &stage.token_of("carol")).status, 200);
+    eventually("bob is refused", || bob.get(&stage.seed_path()).status == 401);
+
+    bob.get(&stage.seed_path()).assert_problem(401, "unauthenticated");
 }
 
 #[test]
