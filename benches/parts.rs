@@ -13,6 +13,7 @@ use redis_backup_gateway::{
     cache::{Entry, Lifetime, Local, Lookup, Now, Rules},
     config::{self, Config, Variables},
     domain::{BackupId, Caller, Clock, InstanceId, Network, Region, RequestId},
+    http,
     metrics::{Metrics, Words},
     outbound::TlsRoots,
     policy::{Policies, Principal},
@@ -71,7 +72,7 @@ fn expiry(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("answer");
     group.bench_function("read", |bencher| bencher.iter(|| black_box(wire::backup_urls(&answer))));
     group.bench_function("expires_at of ten URLs", |bencher| {
-        bencher.iter(|| black_box(cos_url::expires_at(&urls.files, clock.wall(), Duration::from_secs(60))));
+        bencher.iter(|| black_box(cos_url::expires_at(urls.urls(), clock.wall(), Duration::from_secs(60))));
     });
     group.finish();
 }
@@ -225,6 +226,7 @@ async fn worker(config: Config) -> Rc<Worker> {
         audit,
         credentials: Arc::clone(&credentials),
         metrics,
+        render: http::kept_body,
         store: None,
         fleet: None,
         shared_cache: None,

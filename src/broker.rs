@@ -33,7 +33,7 @@ use std::{
 use arc_swap::ArcSwap;
 
 pub use backups::{BackupList, BackupsAsk};
-pub use document::Document;
+pub use document::{Document, Render};
 pub use failure::Failure;
 pub use files::FileAnswer;
 pub use instances::{InstanceList, InstancesAsk, ListedInstance};
@@ -77,6 +77,7 @@ pub struct Broker {
     sharing: Option<sharing::Sharing>,
     rules: Rules,
     max_retries: u32,
+    render: Render,
     clock: Clock,
 }
 
@@ -162,7 +163,7 @@ impl Broker {
         rooms: Rooms,
         clock: Clock,
     ) -> (Arc<Self>, Vec<Driver>) {
-        let Rooms { policies, audit, credentials, metrics, store, fleet, shared_cache } = rooms;
+        let Rooms { policies, audit, credentials, metrics, render, store, fleet, shared_cache } = rooms;
         let (upstreams, drivers) =
             upstreams::Upstreams::new(&settings.endpoints, &settings.regions, limits, fleet.as_ref(), &clock);
         let broker = Self {
@@ -184,6 +185,7 @@ impl Broker {
             sharing: shared_cache.map(sharing::Sharing::new),
             rules,
             max_retries: settings.max_retries,
+            render,
             clock,
         };
         (Arc::new(broker), drivers)

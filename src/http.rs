@@ -44,6 +44,7 @@ pub use lease::Lease;
 pub use lines::Lines;
 pub use ops::Health;
 pub use outermost::outermost;
+pub use render::kept_body;
 pub use strict::LONGEST_UNANSWERED;
 
 /// The whole answer to plain HTTP on a port that speaks HTTPS, in the one language that such a client understands.

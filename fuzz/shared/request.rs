@@ -237,6 +237,7 @@ async fn serve(
         audit,
         credentials: Arc::clone(&credentials),
         metrics,
+        render: http::kept_body,
         store: None,
         fleet: None,
         shared_cache: None,

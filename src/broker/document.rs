@@ -1,15 +1,19 @@
-//! The answer that is kept: the URLs of one backup, with the bodies that were rendered from them.
+//! The answer that is kept: the URLs of one backup, as the body that nearly everybody asks for.
 
-use std::{sync::OnceLock, time::SystemTime};
+use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
 
+use super::{Broker, Key};
 use crate::{
     audit::{Audit, Fingerprints, Remembered},
-    cache::{Lifetime, Now},
+    cache::{Entry, Lifetime},
     domain::{BackupId, InstanceId, Network, Region},
     tencent::wire::{BackupFile, BackupUrls, SignedUrl},
 };
+
+/// How the edge writes down an answer that is kept.
+pub type Render = fn(&Document, &Lifetime) -> Bytes;
 
 /// The URLs of one backup and where they came from.
 #[derive(Debug)]
@@ -20,41 +24,35 @@ pub struct Document {
     pub backup: BackupId,
     /// The region that answered.
     pub region: Region,
-    /// What the upstream gave.
+    /// What the upstream gave. Its texts are read in the body, so that they are kept once.
     pub urls: BackupUrls,
-    /// When it came.
-    pub fetched_at: SystemTime,
-    /// The earliest end of validity among all URLs.
-    pub expires_at: SystemTime,
-    rendered: OnceLock<Bytes>,
+    body: Body,
     fingerprints: [Remembered; 3],
 }
 
+/// What was rendered. Secrets stand in it.
+struct Body(Bytes);
+
 impl Document {
-    /// A document of `urls` that came at `fetched_at`, with nothing rendered yet.
+    /// A document of `urls`, rendered once and for all.
     pub fn new(
         instance: InstanceId,
         backup: BackupId,
         region: Region,
         urls: BackupUrls,
-        fetched_at: SystemTime,
-        expires_at: SystemTime,
+        lifetime: &Lifetime,
+        render: Render,
     ) -> Self {
-        Self {
-            instance,
-            backup,
-            region,
-            urls,
-            fetched_at,
-            expires_at,
-            rendered: OnceLock::new(),
-            fingerprints: Default::default(),
-        }
+        let (body, fingerprints) = (Body(Bytes::new()), Default::default());
+        let mut document = Self { instance, backup, region, urls, body, fingerprints };
+        document.body.0 = render(&document, lifetime);
+        document.urls.read_in(&document.body.0);
+        document
     }
 
-    /// The body that nearly every caller asks for, rendered once and shared from then on.
-    pub fn rendered(&self, render: impl FnOnce(&Self) -> Bytes) -> Bytes {
-        self.rendered.get_or_init(|| render(self)).clone()
+    /// The body that nearly every caller asks for, shared.
+    pub fn body(&self) -> Bytes {
+        self.body.0.clone()
     }
 
     /// The fingerprints of the URLs of that network, made once and shared from then on.
@@ -65,38 +63,45 @@ impl Document {
             Network::Both => 2,
         }];
         audit.remembered_fingerprints(remembered, || {
-            let files = self.urls.files.iter();
-            files.flat_map(move |file| addresses(file, network)).map(SignedUrl::expose)
+            self.urls.files().flat_map(move |file| addresses(file, network)).map(SignedUrl::expose)
         })
     }
 
     /// File `n`, counted from 1.
-    pub fn file(&self, n: u32) -> Option<&BackupFile> {
-        self.urls.files.get(usize::try_from(n).ok()?.checked_sub(1)?)
+    pub fn file(&self, n: u32) -> Option<BackupFile<'_>> {
+        self.urls.files().nth(usize::try_from(n).ok()?.checked_sub(1)?)
     }
 
-    /// Bytes that this takes, what is rendered from it included: the body repeats every text once, with some syntax
-    /// around it, and each URL has a fingerprint in two lists.
-    pub(super) fn weight_bytes(&self) -> usize {
-        const SYNTAX_PER_FILE_BYTES: usize = 128 + 4 * 35;
-        let names: usize = self.urls.files.iter().map(|file| file.name.len()).sum();
-        let urls: usize = self.urls.files.iter().flat_map(BackupFile::urls).map(|url| url.expose().len()).sum();
-        2 * (names + urls) + self.urls.files.len() * SYNTAX_PER_FILE_BYTES + 512
+    /// Bytes that this takes beside its own fixed size: the body, with what an allocator rounds it up by, and what is known
+    /// of each URL. The names are shared with the key.
+    fn weight_bytes(&self) -> usize {
+        const NAMES_AND_NODES: usize = 256;
+        const FINGERPRINT: usize = 35;
+        let body = self.body.0.len() + self.body.0.len() / 8;
+        let fingerprints = self.urls.urls().count() * FINGERPRINT;
+        body + self.urls.own_bytes(&self.body.0) + fingerprints + NAMES_AND_NODES
     }
+}
 
-    pub(super) fn lifetime(&self, now: Now) -> Lifetime {
-        Lifetime {
-            fetched_at: self.fetched_at,
-            fetched_monotonic: now.monotonic,
-            expires_at: self.expires_at,
-            carries_security_token: self.urls.carry_security_token(),
-        }
+impl Broker {
+    /// An entry of what came, rendered and weighed.
+    pub(super) fn entry(&self, key: Key, urls: BackupUrls, lifetime: Lifetime) -> Arc<Entry<Document>> {
+        let Key { region, instance, backup } = key;
+        let document = Document::new(instance, backup, region, urls, &lifetime, self.render);
+        let weight_bytes = document.weight_bytes();
+        Arc::new(Entry::new(document, lifetime, weight_bytes, &self.rules))
     }
 }
 
 /// The addresses of a file in that network.
-fn addresses(file: &BackupFile, network: Network) -> impl Iterator<Item = &SignedUrl> {
-    let public = file.download_url.as_ref().filter(|_| network != Network::Inner);
-    let inner = file.inner_download_url.as_ref().filter(|_| network != Network::Public);
+fn addresses(file: BackupFile<'_>, network: Network) -> impl Iterator<Item = SignedUrl<'_>> {
+    let public = file.download_url.filter(|_| network != Network::Inner);
+    let inner = file.inner_download_url.filter(|_| network != Network::Public);
     public.into_iter().chain(inner)
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Body").field("bytes", &self.0.len()).finish()
+    }
 }

@@ -2,17 +2,18 @@
 
 use std::rc::Rc;
 
+use secrecy::{ExposeSecret as _, SecretString};
+
 use super::{Ask, Failure, Settled, Source, UrlsAnswer, Worker};
 use crate::{
     audit::{Fingerprints, Record},
     domain::Network,
-    tencent::wire::SignedUrl,
 };
 
 /// The URL of one file, and where it came from.
 pub struct FileAnswer {
     /// The address in the network that was asked for.
-    pub url: SignedUrl,
+    pub url: SecretString,
     /// Where it came from.
     pub source: Source,
     /// Whole seconds until the entry stops being fresh; negative where it has.
@@ -29,7 +30,7 @@ impl Worker {
         record.url_fingerprints = Fingerprints::default();
         let outcome = outcome.and_then(|answer| pick(&answer, n, ask.network, &mut record));
         match &outcome {
-            Ok(answer) => record.url_fingerprints = self.broker.audit.fingerprints([answer.url.expose()]),
+            Ok(answer) => record.url_fingerprints = self.broker.audit.fingerprints([answer.url.expose_secret()]),
             Err(_) => record.expires_at = None,
         }
         Settled { outcome, record }
@@ -39,10 +40,10 @@ impl Worker {
 fn pick(answer: &UrlsAnswer, n: u32, network: Network, record: &mut Record) -> Result<FileAnswer, Failure> {
     let file = answer.entry.value.file(n).ok_or(Failure::NoSuchFile)?;
     let url = match network {
-        Network::Inner => &file.inner_download_url,
-        Network::Public | Network::Both => &file.download_url,
+        Network::Inner => file.inner_download_url,
+        Network::Public | Network::Both => file.download_url,
     };
-    let url = url.clone().ok_or(Failure::NoSuchFile)?;
-    record.file_name = Some(file.name.as_str().into());
-    Ok(FileAnswer { url, source: answer.source, ttl_seconds: answer.ttl_seconds })
+    let url = url.ok_or(Failure::NoSuchFile)?;
+    record.file_name = Some(file.name.into());
+    Ok(FileAnswer { url: url.expose().into(), source: answer.source, ttl_seconds: answer.ttl_seconds })
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::Render;
 use crate::{
     audit::Audit, cache::Shared, metrics::Metrics, policy::Policies, quota::Fleet, store::Store,
     tencent::credentials::CredentialStore,
@@ -17,6 +18,8 @@ pub struct Rooms {
     pub credentials: Arc<CredentialStore>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// How an answer is written down that is kept.
+    pub render: Render,
     /// What replicas share, where they do.
     pub store: Option<Store>,
     /// Those who share the quota there, where they do.

@@ -314,10 +314,7 @@ impl Broker {
         let carries_token = urls.carry_security_token();
         let lifetime = Lifetime::of_another_machine(fetched_at, expires_at, carries_token, *age_in_store, now);
         let Some(lifetime) = lifetime else { return Said::Nothing };
-        let Key { region, instance, backup } = key.clone();
-        let document = Document::new(instance, backup, region, urls, fetched_at, expires_at);
-        let weight = document.weight_bytes();
-        let entry = Arc::new(Entry::new(document, lifetime, weight, &self.rules));
+        let entry = self.entry(key.clone(), urls, lifetime);
         if self.is_newer(key, &entry, now) {
             self.missing.forget(key);
             self.documents.insert(key.clone(), Arc::clone(&entry));

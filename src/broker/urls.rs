@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     audit::{CacheUse, Decision, Record},
-    cache::{Entry, Freshness, Lookup, Now, shared::Lock},
+    cache::{Entry, Freshness, Lifetime, Lookup, Now, shared::Lock},
     domain::{BackupId, Region},
     metrics::LookupResult,
     quota::Line,
@@ -146,7 +146,7 @@ impl Worker {
                     Source::StaleIfError { .. } => CacheUse::Stale,
                 };
                 record.upstream_request_id = Some(document.urls.request_id.shared());
-                record.expires_at = Some(document.expires_at);
+                record.expires_at = Some(answer.entry.lifetime.expires_at);
                 record.url_fingerprints = document.fingerprints(&self.broker.audit, ask.shown);
             }
             Err(failure) => record.upstream_request_id = failure.upstream_request_id(),
@@ -337,11 +337,13 @@ async fn fly(worker: Rc<Worker>, key: Key, mut pilot: Pilot<Key, Fetched>, lock:
     let Ok(answer) = keeping(lock.as_deref(), answer).await else { return };
     let outcome: Outcome<Fetched> = answer.map_err(Arc::new).map(|urls| {
         let now = Now::of(&broker.clock);
-        let expires_at = cos_url::expires_at(&urls.files, now.wall, broker.rules.unknown_lifetime);
-        let Key { region, instance, backup } = key.clone();
-        let document = Document::new(instance, backup, region, urls, now.wall, expires_at);
-        let (lifetime, weight) = (document.lifetime(now), document.weight_bytes());
-        let entry = Arc::new(Entry::new(document, lifetime, weight, &broker.rules));
+        let lifetime = Lifetime {
+            fetched_at: now.wall,
+            fetched_monotonic: now.monotonic,
+            expires_at: cos_url::expires_at(urls.urls(), now.wall, broker.rules.unknown_lifetime),
+            carries_security_token: urls.carry_security_token(),
+        };
+        let entry = broker.entry(key.clone(), urls, lifetime);
         broker.missing.forget(&key);
         Fetched { stored: broker.documents.insert(key.clone(), Arc::clone(&entry)), entry }
     });

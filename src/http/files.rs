@@ -6,6 +6,7 @@ use actix_web::{
     HttpRequest, HttpResponse,
     http::header::{self, HeaderValue},
 };
+use secrecy::{ExposeSecret as _, SecretString};
 
 use super::{
     cache_status::cache_status,
@@ -16,7 +17,6 @@ use super::{
 use crate::{
     broker::{Ask, FileAnswer},
     domain::{Action, Network},
-    tencent::wire::SignedUrl,
 };
 
 /// Download one file of a backup
@@ -71,8 +71,8 @@ fn respond(answer: &FileAnswer) -> HttpResponse {
 }
 
 /// The URL byte for byte, in a header that does not print itself.
-fn location(url: &SignedUrl) -> HeaderValue {
-    let mut value = HeaderValue::from_bytes(url.expose().as_bytes())
+fn location(url: &SecretString) -> HeaderValue {
+    let mut value = HeaderValue::from_bytes(url.expose_secret().as_bytes())
         .expect("a signed URL holds no control character, so it can stand in a header");
     value.set_sensitive(true);
     value

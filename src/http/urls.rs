@@ -89,5 +89,5 @@ fn respond(answer: &UrlsAnswer, format: Format, network: Network) -> HttpRespons
         .insert_header((header::CACHE_CONTROL, NO_STORE))
         .insert_header((header::VARY, HeaderValue::from_static("Accept")))
         .insert_header((CACHE_STATUS, cache_status(answer.source, answer.ttl_seconds)))
-        .body(render::body(&answer.entry.value, format, network))
+        .body(render::body(&answer.entry, format, network))
 }

@@ -75,6 +75,7 @@ fn assemble(setup: Setup, parts: Parts, clock: Clock) -> io::Result<Gateway> {
         audit: audit.clone(),
         credentials: Arc::clone(&credentials),
         metrics: Arc::clone(&metrics),
+        render: http::kept_body,
         store: sharing.as_ref().map(|sharing| sharing.store.clone()),
         fleet: sharing.as_ref().map(|sharing| sharing.fleet.clone()),
         shared_cache: sharing.as_ref().and_then(|sharing| Some(sharing.cache.as_ref()?.0.clone())),

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use super::wire::BackupFile;
+use super::wire::SignedUrl;
 use crate::domain::clock::from_unix_seconds;
 
 /// The parameters that name a time: of the signature, and of the key that was derived for it.
@@ -17,10 +17,14 @@ const TIMES: [&[u8]; 2] = [b"q-sign-time", b"q-key-time"];
 /// The parameter of a URL that was made with a temporary key, which dies with that key.
 const SECURITY_TOKEN: &[u8] = b"x-cos-security-token";
 
-/// The earliest end of validity among all URLs of `files`, public and inner. A URL that names no time counts as
+/// The earliest end of validity among `urls`. A URL that names no time counts as
 /// `fetched_at + unknown_lifetime`; one in which a time cannot be read counts as that too, or as the earliest time in it
 /// that can be read, whichever comes first.
-pub fn expires_at(files: &[BackupFile], fetched_at: SystemTime, unknown_lifetime: Duration) -> SystemTime {
+pub fn expires_at<'a>(
+    urls: impl IntoIterator<Item = SignedUrl<'a>>,
+    fetched_at: SystemTime,
+    unknown_lifetime: Duration,
+) -> SystemTime {
     let unknown = fetched_at + unknown_lifetime;
     let end = |url: &str| {
         let times = Times::of(url);
@@ -30,7 +34,7 @@ pub fn expires_at(files: &[BackupFile], fetched_at: SystemTime, unknown_lifetime
             None => unknown,
         }
     };
-    files.iter().flat_map(BackupFile::urls).map(|url| end(url.expose())).min().unwrap_or(unknown)
+    urls.into_iter().map(|url| end(url.expose())).min().unwrap_or(unknown)
 }
 
 /// When the URL stops being valid: the smallest end among its `q-sign-time` and `q-key-time`, in either form (as

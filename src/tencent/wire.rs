@@ -4,13 +4,15 @@
 //! never opens a connection.
 
 mod backup_urls;
+mod files;
 mod kept;
 mod listings;
 mod signed_url;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-pub use backup_urls::{BackupFile, BackupUrls, backup_urls, backup_urls_request};
+pub use backup_urls::{backup_urls, backup_urls_request};
+pub use files::{BackupFile, BackupUrls};
 pub use kept::{kept_backup_urls, kept_refusal};
 pub use listings::{
     Backup, BackupFilter, BackupPage, BackupStatus, Instance, InstancePage, InstanceStatus, Page, backups,

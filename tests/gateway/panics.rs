@@ -173,6 +173,7 @@ async fn serve(config: Config) -> (SocketAddr, Arc<Metrics>, actix_web::dev::Ser
         audit,
         credentials: Arc::clone(&credentials),
         metrics: Arc::clone(&metrics),
+        render: http::kept_body,
         store: None,
         fleet: None,
         shared_cache: None,

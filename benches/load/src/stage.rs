@@ -246,12 +246,12 @@ impl Server {
     pub(crate) fn warm(&self, token: &str, count: u32) -> Result<Answer> {
         let requests: Vec<_> = (0..count).map(|n| get(&Stage::path(n), token)).collect();
         each_once(self.address, 16, &requests)?;
-        self.hit(token)
+        self.hit(token, 0)
     }
 
-    /// An answer out of the cache.
-    fn hit(&self, token: &str) -> Result<Answer> {
-        let answer = Connection::open(self.address)?.ask(&get(&Stage::path(0), token))?;
+    /// The answer of synthetic backup `n` out of the cache.
+    pub(crate) fn hit(&self, token: &str, n: u32) -> Result<Answer> {
+        let answer = Connection::open(self.address)?.ask(&get(&Stage::path(n), token))?;
         let is_hit = answer.fields.iter().any(|(name, value)| name == "cache-status" && value.contains("; hit"));
         if answer.status == 200 && is_hit { Ok(answer) } else { Err("what was fetched before is no hit".into()) }
     }

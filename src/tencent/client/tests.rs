@@ -1,4 +1,4 @@
-use std::{cell::RefCell, collections::BTreeMap, io, net::TcpListener, path::Path};
+use std::{cell::RefCell, collections::BTreeMap, io, net::TcpListener, num::NonZero, path::Path};
 
 use secrecy::SecretString;
 use serde_json::json;
@@ -13,7 +13,7 @@ use crate::{
         error::{Class, Defect, Unreachable},
         request::REQUEST_CLIENT,
         tc3::{Method, Payload, Request, Scope},
-        wire::{BackupFile, SignedUrl},
+        wire::SignedUrl,
     },
 };
 
@@ -110,13 +110,12 @@ fn both_forms_of_an_answer_bring_the_files() {
 
     let (older, newer) = (outcome(good()).unwrap(), outcome(answer(&newer)).unwrap());
 
-    let exposed = |urls: &BackupUrls| -> Vec<String> {
-        urls.files.iter().flat_map(BackupFile::urls).map(SignedUrl::expose).map(str::to_owned).collect()
-    };
+    let exposed =
+        |urls: &BackupUrls| -> Vec<String> { urls.urls().map(SignedUrl::expose).map(str::to_owned).collect() };
     assert_eq!(exposed(&older), ["https://p/k.rdb", "https://i/k.rdb"]);
     assert_eq!(older.request_id.as_str(), "id-1");
     assert_eq!(exposed(&newer), ["https://p/k.rdb"]);
-    assert_eq!(newer.files[0].size_bytes, Some(7));
+    assert_eq!(newer.files().next().and_then(|file| file.size_bytes), NonZero::new(7));
 }
 
 #[test]

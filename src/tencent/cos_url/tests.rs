@@ -30,21 +30,14 @@ fn vectors() -> Vectors {
     serde_json::from_str(include_str!("../../../tests/vectors/signing-vectors.json")).unwrap()
 }
 
-/// One file with this public URL and inner URL.
-fn file(public: Option<&str>, inner: Option<&str>) -> BackupFile {
-    let url = |text: &str| wire::SignedUrl::try_from(text.to_owned()).unwrap();
-    BackupFile {
-        name: String::new(),
-        size_bytes: None,
-        download_url: public.map(url),
-        inner_download_url: inner.map(url),
-    }
+fn signed(text: &str) -> SignedUrl<'_> {
+    SignedUrl::try_from(text).unwrap()
 }
 
 /// Seconds from the fetch to the end that a file with this URL has.
 fn life_s(public: &str) -> u64 {
     let fetched_at = from_unix_seconds(FETCHED_AT);
-    expires_at(&[file(Some(public), None)], fetched_at, MINUTE).duration_since(fetched_at).unwrap().as_secs()
+    expires_at([signed(public)], fetched_at, MINUTE).duration_since(fetched_at).unwrap().as_secs()
 }
 
 #[test]
@@ -72,21 +65,21 @@ fn the_vendors_sample_ends_with_its_earliest_url() {
     let sample = include_bytes!("../../../tests/vectors/describe-backup-url-sample.json");
 
     let urls = wire::backup_urls(sample).unwrap();
-    let end = expires_at(&urls.files, from_unix_seconds(FETCHED_AT), MINUTE);
+    let end = expires_at(urls.urls(), from_unix_seconds(FETCHED_AT), MINUTE);
 
-    assert_eq!(urls.files.len(), 5);
+    assert_eq!(urls.files().len(), 5);
     assert_eq!(rfc3339(end), "2019-03-07T16:02:03Z");
     assert_eq!(urls.request_id.as_str(), "f1b5aabe-806a-4886-b839-9907baa24c85");
 }
 
 #[test]
-fn an_inner_url_counts_as_a_public_one_does() {
+fn the_url_that_ends_first_decides() {
     let (long, short) = ("https://h/?q-sign-time=1;1551974523", "https://h/?q-sign-time=1;1551970000");
-    let end = |files: &[BackupFile]| expires_at(files, from_unix_seconds(FETCHED_AT), MINUTE);
+    let end = |urls: &[&str]| expires_at(urls.iter().copied().map(signed), from_unix_seconds(FETCHED_AT), MINUTE);
 
-    assert_eq!(end(&[file(Some(long), Some(short))]), from_unix_seconds(1_551_970_000));
-    assert_eq!(end(&[file(Some(long), None), file(None, Some(short))]), from_unix_seconds(1_551_970_000));
-    assert_eq!(end(&[file(Some(long), Some("https://h/"))]), from_unix_seconds(FETCHED_AT) + MINUTE);
+    assert_eq!(end(&[long, short]), from_unix_seconds(1_551_970_000));
+    assert_eq!(end(&[short, long, long]), from_unix_seconds(1_551_970_000));
+    assert_eq!(end(&[long, "https://h/"]), from_unix_seconds(FETCHED_AT) + MINUTE);
     assert_eq!(end(&[]), from_unix_seconds(FETCHED_AT) + MINUTE);
 }
 
@@ -116,7 +109,7 @@ fn what_cannot_be_read_never_lengthens_a_life() {
 
 #[test]
 fn an_end_in_the_past_stays_in_the_past() {
-    let end = expires_at(&[file(Some("https://h/?q-sign-time=1;2"), None)], from_unix_seconds(FETCHED_AT), MINUTE);
+    let end = expires_at([signed("https://h/?q-sign-time=1;2")], from_unix_seconds(FETCHED_AT), MINUTE);
 
     assert_eq!(end, from_unix_seconds(2));
 }
@@ -141,7 +134,7 @@ proptest! {
         text in "https://h/\\?((sign|q-sign-time|q-key-time)=?([0-9]{0,12}|%3B|%26|%3D|%|;|=|q-sign-time){0,5}&?){0,6}"
     ) {
         let fetched_at = from_unix_seconds(FETCHED_AT);
-        let end = expires_at(&[file(Some(&text), None)], fetched_at, MINUTE);
+        let end = expires_at([signed(&text)], fetched_at, MINUTE);
         match validity_end(&text) {
             Some(stated) => prop_assert_eq!(end, stated),
             None => prop_assert!(end <= fetched_at + MINUTE),

@@ -1,37 +1,17 @@
 //! `DescribeBackupUrl`: the download URLs of one backup.
 
+use std::num::NonZero;
+
 use serde::{Deserialize, Serialize};
 
-use super::{SignedUrl, encode, open};
+use super::{BackupFile, BackupUrls, SignedUrl, encode, open};
 use crate::{
     domain::{BackupId, InstanceId},
     tencent::{
-        DownloadRestriction, cos_url,
-        error::{CallError, Defect, UpstreamRequestId},
+        DownloadRestriction,
+        error::{CallError, Defect},
     },
 };
-
-/// The files of one backup, in the vendor's order; at least one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BackupUrls {
-    /// The files; one for each shard.
-    pub files: Vec<BackupFile>,
-    /// The vendor's id of the call.
-    pub request_id: UpstreamRequestId,
-}
-
-/// One file of a backup. At least one of its URLs is there.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BackupFile {
-    /// The vendor's name for it, else the last segment of a URL's path as it is written there.
-    pub name: String,
-    /// Its size, where the vendor says one.
-    pub size_bytes: Option<u64>,
-    /// The address on the public internet.
-    pub download_url: Option<SignedUrl>,
-    /// The address inside the vendor's network.
-    pub inner_download_url: Option<SignedUrl>,
-}
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
@@ -115,8 +95,8 @@ pub fn backup_urls(answer: &[u8]) -> Result<BackupUrls, CallError> {
     if infos.is_empty() {
         return Err(CallError::Malformed(Defect::NoFiles));
     }
-    let files = infos.into_iter().map(BackupFile::try_from).collect::<Result<_, _>>().map_err(CallError::Malformed)?;
-    Ok(BackupUrls { files, request_id })
+    let files = infos.iter().map(Info::read).collect::<Result<Vec<_>, _>>();
+    files.and_then(|files| BackupUrls::new(files, request_id)).map_err(CallError::Malformed)
 }
 
 /// The lists of the older form, paired by their order.
@@ -141,36 +121,22 @@ fn older_form(
     Ok(infos.collect())
 }
 
-impl BackupUrls {
-    /// Whether one of the URLs was made with a temporary key, and dies with that key at a time that nobody here knows.
-    pub fn carry_security_token(&self) -> bool {
-        self.files.iter().flat_map(BackupFile::urls).any(|url| cos_url::carries_security_token(url.expose()))
-    }
-}
-
-impl BackupFile {
-    /// The URLs of the file, public before inner.
-    pub fn urls(&self) -> impl Iterator<Item = &SignedUrl> {
-        self.download_url.iter().chain(&self.inner_download_url)
-    }
-}
-
-impl TryFrom<Info> for BackupFile {
-    type Error = Defect;
-
-    fn try_from(info: Info) -> Result<Self, Defect> {
-        let url = |text: Option<String>| match text.filter(|text| !text.is_empty()) {
-            Some(text) => SignedUrl::try_from(text).map(Some).map_err(|_| Defect::UnusableUrl),
-            None => Ok(None),
-        };
-        let (download_url, inner_download_url) = (url(info.download_url)?, url(info.inner_download_url)?);
-        let any = download_url.as_ref().or(inner_download_url.as_ref()).ok_or(Defect::MissingUrl)?;
-        let given = info.file_name.filter(|name| !name.is_empty() && !name.contains(char::is_control));
-        let name = given.unwrap_or_else(|| any.file_name().to_owned());
+impl Info {
+    fn read(&self) -> Result<BackupFile<'_>, Defect> {
+        let (download_url, inner_download_url) =
+            (url(self.download_url.as_deref())?, url(self.inner_download_url.as_deref())?);
+        let any = download_url.or(inner_download_url).ok_or(Defect::MissingUrl)?;
+        let given = self.file_name.as_deref().filter(|name| !name.is_empty() && !name.contains(char::is_control));
+        let name = given.unwrap_or_else(|| any.file_name());
         // The vendor writes 0 where it does not know.
-        let size_bytes = info.file_size.and_then(|size| size.as_u64()).filter(|size| *size > 0);
-        Ok(Self { name, size_bytes, download_url, inner_download_url })
+        let size_bytes = self.file_size.as_ref().and_then(serde_json::Number::as_u64).and_then(NonZero::new);
+        Ok(BackupFile { name, size_bytes, download_url, inner_download_url })
     }
+}
+
+fn url(text: Option<&str>) -> Result<Option<SignedUrl<'_>>, Defect> {
+    let text = text.filter(|text| !text.is_empty());
+    text.map(SignedUrl::try_from).transpose().map_err(|_| Defect::UnusableUrl)
 }
 
 impl<'a> From<&'a DownloadRestriction> for Restriction<'a> {

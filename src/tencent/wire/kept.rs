@@ -1,5 +1,7 @@
 //! An answer in the vendor's own form, to be kept and read again: what is read has passed the same checks as what came.
 
+use std::num::NonZero;
+
 use serde::Serialize;
 
 use super::{BackupFile, BackupUrls, SignedUrl};
@@ -43,7 +45,7 @@ struct Reason<'a> {
 
 /// The URLs in the form of the answer that [`backup_urls`](fn@super::backup_urls) reads. Secrets stand in it.
 pub fn kept_backup_urls(urls: &BackupUrls) -> Vec<u8> {
-    let infos = urls.files.iter().map(Info::from).collect();
+    let infos = urls.files().map(Info::from).collect();
     super::encode(&Document { response: Answer { backup_infos: infos, request_id: urls.request_id.as_str() } })
 }
 
@@ -54,15 +56,15 @@ pub fn kept_refusal(error: &CallError) -> Option<Vec<u8>> {
     Some(super::encode(&Document { response: Refusal { error: reason, request_id: request_id.as_str() } }))
 }
 
-impl<'a> From<&'a BackupFile> for Info<'a> {
-    fn from(file: &'a BackupFile) -> Self {
-        let text = |url: &'a Option<SignedUrl>| url.as_ref().map_or("", SignedUrl::expose);
+impl<'a> From<BackupFile<'a>> for Info<'a> {
+    fn from(file: BackupFile<'a>) -> Self {
+        let text = |url: Option<SignedUrl<'a>>| url.map_or("", SignedUrl::expose);
         Self {
-            file_name: &file.name,
+            file_name: file.name,
             // The vendor, too, writes 0 where it does not know.
-            file_size: file.size_bytes.unwrap_or_default(),
-            download_url: text(&file.download_url),
-            inner_download_url: text(&file.inner_download_url),
+            file_size: file.size_bytes.map_or(0, NonZero::get),
+            download_url: text(file.download_url),
+            inner_download_url: text(file.inner_download_url),
         }
     }
 }
@@ -76,11 +78,12 @@ mod tests {
     fn what_is_kept_is_read_again_as_what_it_was() {
         let answer = include_bytes!("../../../tests/vectors/describe-backup-url-sample.json");
         let urls = backup_urls(answer).expect("the vendor's own example");
-        let mut sparse = urls.clone();
-        sparse.files[0].size_bytes = None;
-        sparse.files[1].inner_download_url = None;
+        let mut files: Vec<_> = urls.files().collect();
+        files[0].size_bytes = None;
+        files[1].inner_download_url = None;
+        let sparse = BackupUrls::new(files, urls.request_id.clone()).expect("it is no longer");
 
-        for urls in [urls, sparse] {
+        for urls in [urls.clone(), sparse] {
             assert_eq!(backup_urls(&kept_backup_urls(&urls)), Ok(urls));
         }
     }

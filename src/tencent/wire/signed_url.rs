@@ -1,25 +1,30 @@
 //! A pre-signed URL: a secret that opens a file for whoever holds it.
 
-use std::{fmt, sync::Arc};
+use std::fmt;
 
 /// A URL of the vendor, byte for byte as it came. It is absolute `http(s)`, has a host, and holds no blank and no
 /// control character.
-#[derive(Clone, PartialEq, Eq)]
-pub struct SignedUrl(Arc<str>);
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct SignedUrl<'a>(&'a str);
 
 /// Why a text is not passed on as a URL. It never repeats the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not an absolute http(s) URL without blanks and control characters")]
 pub struct UnusableUrl;
 
-impl SignedUrl {
+impl<'a> SignedUrl<'a> {
+    /// One that was checked before.
+    pub(super) fn known(text: &'a str) -> Self {
+        Self(text)
+    }
+
     /// The URL, for whoever is entitled to it. Never for a log.
-    pub fn expose(&self) -> &str {
-        &self.0
+    pub fn expose(self) -> &'a str {
+        self.0
     }
 
     /// The last segment of the path, as it is written; empty where the path ends with a slash or there is none.
-    pub(super) fn file_name(&self) -> &str {
+    pub(super) fn file_name(self) -> &'a str {
         let end = self.0.find(['?', '#']).unwrap_or(self.0.len());
         let path =
             authority_and_rest(&self.0[..end]).and_then(|rest| rest.split_once('/')).map_or("", |(_, path)| path);
@@ -27,22 +32,22 @@ impl SignedUrl {
     }
 }
 
-impl TryFrom<String> for SignedUrl {
+impl<'a> TryFrom<&'a str> for SignedUrl<'a> {
     type Error = UnusableUrl;
 
-    fn try_from(text: String) -> Result<Self, UnusableUrl> {
-        let rest = authority_and_rest(&text).ok_or(UnusableUrl)?;
+    fn try_from(text: &'a str) -> Result<Self, UnusableUrl> {
+        let rest = authority_and_rest(text).ok_or(UnusableUrl)?;
         // A browser ends the authority at a backslash too.
         let authority = rest.split(['/', '?', '#', '\\']).next().unwrap_or_default();
         let clean = !text.chars().any(|char| char.is_whitespace() || char.is_control());
         if !clean || !has_host(authority) {
             return Err(UnusableUrl);
         }
-        Ok(Self(text.into()))
+        Ok(Self(text))
     }
 }
 
-impl fmt::Debug for SignedUrl {
+impl fmt::Debug for SignedUrl<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("SignedUrl")
     }
@@ -72,8 +77,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn url(text: &str) -> Result<SignedUrl, UnusableUrl> {
-        SignedUrl::try_from(text.to_owned())
+    fn url(text: &str) -> Result<SignedUrl<'_>, UnusableUrl> {
+        SignedUrl::try_from(text)
     }
 
     #[test]
@@ -149,7 +154,7 @@ mod tests {
         #[test]
         fn an_accepted_url_is_one_line_of_one_word(text in "https?://\\PC{0,20}|[ -~\t\r\n]{0,30}|\\PC{0,30}") {
             if let Ok(url) = url(&text) {
-                prop_assert_eq!(url.expose(), &text);
+                prop_assert_eq!(url.expose(), text.as_str());
                 prop_assert_eq!(text.split_whitespace().count(), 1);
                 let _ = url.file_name();
             }

@@ -1,3 +1,5 @@
+use std::num::NonZero;
+
 use proptest::prelude::*;
 use serde_json::json;
 use time::macros::datetime;
@@ -20,14 +22,14 @@ fn urls(response: &serde_json::Value) -> Result<BackupUrls, CallError> {
 type Listed<'a> = (&'a str, Option<u64>, Option<&'a str>, Option<&'a str>);
 
 fn listed(urls: &BackupUrls) -> Vec<Listed<'_>> {
-    urls.files
-        .iter()
+    urls.files()
         .map(|file| {
+            let size_bytes = file.size_bytes.map(NonZero::get);
             (
-                file.name.as_str(),
-                file.size_bytes,
-                file.download_url.as_ref().map(SignedUrl::expose),
-                file.inner_download_url.as_ref().map(SignedUrl::expose),
+                file.name,
+                size_bytes,
+                file.download_url.map(SignedUrl::expose),
+                file.inner_download_url.map(SignedUrl::expose),
             )
         })
         .collect()
@@ -349,7 +351,7 @@ proptest! {
     #[test]
     fn every_url_that_is_read_is_one_that_was_sent(texts in proptest::collection::vec("https://h/\\PC{0,12}|\\PC{0,8}", 0..4)) {
         if let Ok(read) = urls(&json!({"DownloadUrl": texts})) {
-            let urls: Vec<_> = read.files.iter().flat_map(BackupFile::urls).map(SignedUrl::expose).collect();
+            let urls: Vec<_> = read.urls().map(SignedUrl::expose).collect();
             prop_assert_eq!(urls, texts);
         }
     }
