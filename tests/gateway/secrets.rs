@@ -244,6 +244,8 @@ fn a_panic_is_told_by_its_place_and_not_by_what_it_says() {
     if std::env::var_os(PANICS).is_some() {
         telemetry::start(&telemetry::Settings { level: "info".to_owned(), format: telemetry::Format::Json }).unwrap();
         assert!(thread::spawn(|| panic!("hunter2")).join().is_err());
+        // The log has a thread of its own, which would end with the process.
+        assert!(telemetry::flush());
         return;
     }
 
