@@ -55,6 +55,9 @@ pub(super) fn bind(address: SocketAddr) -> Result<TcpListener, ListenError> {
         let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
         // Connections of the process before may still be closing.
         socket.set_reuseaddr(true)?;
+        // Connections have it from here: neither the end of a handshake nor an answer behind another one waits for the
+        // client's acknowledgement, which may take 40 ms.
+        socket.set_nodelay(true)?;
         socket.bind(address)?;
         socket.listen(BACKLOG)?.into_std()
     };

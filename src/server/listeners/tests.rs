@@ -151,3 +151,16 @@ fn a_port_that_is_taken_is_named() {
         assert!(told.starts_with(&format!("cannot listen on {address}: ")), "{told}");
     });
 }
+
+#[test]
+fn no_answer_waits_for_the_acknowledgement_of_the_one_before() {
+    System::new().block_on(async {
+        let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        listener.set_nonblocking(false).unwrap();
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+
+        let (accepted, _) = listener.accept().unwrap();
+
+        assert!(accepted.nodelay().unwrap());
+    });
+}

@@ -80,8 +80,6 @@ impl Gate {
     }
 
     async fn shake_hands(&self, mut stream: TcpStream) -> Result<Admitted, Failure> {
-        // The last message of a handshake and the first answer must not wait for each other's acknowledgement.
-        stream.set_nodelay(true)?;
         let mut first = [0];
         match stream.peek(&mut first).await? {
             0 => return Err(Failure::Closed),
