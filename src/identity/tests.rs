@@ -1,6 +1,6 @@
 mod known;
 
-use std::{fs, net::Ipv4Addr};
+use std::{fs, net::Ipv4Addr, time::Duration};
 
 use serde_json::{Value, json};
 
