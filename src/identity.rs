@@ -4,6 +4,7 @@
 
 mod algorithm;
 mod authorization;
+mod denial;
 mod failures;
 mod json;
 mod jwks;
@@ -26,11 +27,12 @@ use std::{
     net::IpAddr,
     path::PathBuf,
     sync::Arc,
-    time::{Duration, Instant, SystemTime},
+    time::{Instant, SystemTime},
 };
 
 pub use algorithm::Algorithm;
 pub use authorization::{b64token, bearer, challenge};
+pub use denial::Denial;
 pub use jwks::{Refresher, Reloaded};
 pub use known::LastToken;
 pub use reason::Reason;
@@ -44,12 +46,15 @@ use self::{
     key_set::{KeySet, KeySetError},
     known::{Fingerprint, Known, KnownTokens},
     revocation::Revocations,
-    token::{Rules, UnverifiedToken},
+    token::{Parts, Rules, UnverifiedToken},
 };
 use crate::{
     domain::Clock,
     outbound::{RootsError, TlsRoots},
 };
+
+/// Whose token it is, or why it is not accepted.
+type Verdict = Result<Arc<VerifiedToken>, Denial>;
 
 /// Turns bearer tokens into callers. One for the process, shared by all workers.
 #[derive(Debug)]
@@ -68,26 +73,6 @@ struct Issuer {
     keys: Arc<Keys>,
     /// What no name of its tokens may begin with; empty where it has a prefix of its own.
     foreign_prefixes: Vec<Arc<str>>,
-}
-
-/// Why a request has no caller. The text is for whoever sent the request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Denial {
-    /// It carries no bearer token.
-    #[error("the request carries no bearer token")]
-    NoToken,
-    /// It carries one that is not accepted.
-    #[error("{0}")]
-    Refused(Reason),
-    /// The token's issuer is known, but its keys were never loaded, or too long ago: not the caller's fault.
-    #[error("the keys of the token's issuer are not available")]
-    KeysUnavailable,
-    /// Its address has failed too often, and what it carries was not looked at.
-    #[error("too many requests from this address carried no acceptable token")]
-    TooManyFailures {
-        /// When the address is heard again.
-        retry_after: Duration,
-    },
 }
 
 /// Why there is no identity of a configuration.
@@ -209,29 +194,27 @@ impl Identity {
         client: IpAddr,
         last: &LastToken,
     ) -> impl Future<Output = Result<Arc<VerifiedToken>, Denial>> + use<'s, 'a, I> {
-        let credentials = bearer(authorization);
-        let verdict = credentials.ok().and_then(|credentials| self.recognise(credentials, last));
+        let looked_up = bearer(authorization).map(|credentials| (credentials, self.look_up(credentials, last)));
         async move {
-            match verdict {
-                Some(verdict) => verdict,
-                None => Box::pin(self.admit_unknown(credentials, client)).await,
-            }
+            let unknown = match looked_up {
+                Ok((_, Ok(verdict))) => return verdict,
+                Ok((credentials, Err(fingerprint))) => Ok((credentials, fingerprint)),
+                Err(denial) => Err(denial),
+            };
+            Box::pin(self.admit_unknown(unknown, client)).await
         }
     }
 
-    async fn admit_unknown(
-        &self,
-        credentials: Result<&[u8], Denial>,
-        client: IpAddr,
-    ) -> Result<Arc<VerifiedToken>, Denial> {
+    async fn admit_unknown(&self, credentials: Result<(&[u8], Fingerprint), Denial>, client: IpAddr) -> Verdict {
         if let Some(retry_after) = self.failures.pause(client, self.clock.monotonic()) {
             return Err(match credentials {
                 Err(Denial::NoToken) => Denial::NoToken,
                 _ => Denial::TooManyFailures { retry_after },
             });
         }
-        let outcome = match credentials.and_then(b64token) {
-            Ok(token) => self.verify_or_wait(token).await,
+        let token = credentials.and_then(|(credentials, fingerprint)| Ok((b64token(credentials)?, fingerprint)));
+        let outcome = match token {
+            Ok((token, fingerprint)) => self.verify_or_wait(token, fingerprint).await,
             Err(denial) => Err(denial),
         };
         if let Err(Denial::NoToken | Denial::Refused(_)) = outcome {
@@ -248,64 +231,74 @@ impl Identity {
     ///
     /// Why there is no caller.
     pub async fn authenticate(&self, token: &str) -> Result<Arc<VerifiedToken>, Denial> {
-        match self.recognise(token.as_bytes(), &LastToken::default()) {
-            Some(verdict) => verdict,
-            None => self.verify_or_wait(token).await,
+        match self.look_up(token.as_bytes(), &LastToken::default()) {
+            Ok(verdict) => verdict,
+            Err(fingerprint) => self.verify_or_wait(token, fingerprint).await,
         }
     }
 
     /// The verdict on a token that was verified before by keys that are still its issuer's; nothing for any other, whatever
     /// it is made of. `last` is that of the connection.
     pub fn recognise(&self, token: &[u8], last: &LastToken) -> Option<Result<Arc<VerifiedToken>, Denial>> {
-        let known = last.get(token).or_else(|| {
-            let fingerprint = Fingerprint::of(token);
-            let known = self.known.get(&fingerprint)?;
-            last.note(token, fingerprint, &known);
-            Some(known)
-        })?;
+        self.look_up(token, last).ok()
+    }
+
+    /// The verdict on a token that is known; else its fingerprint, by which it can be remembered.
+    fn look_up(&self, token: &[u8], last: &LastToken) -> Result<Verdict, Fingerprint> {
+        let known = match last.get(token) {
+            Some(known) => known,
+            None => {
+                let fingerprint = Fingerprint::of(token);
+                let known = self.known.get(&fingerprint).ok_or(fingerprint)?;
+                last.note(token, fingerprint, &known);
+                known
+            }
+        };
         let keys = self.issuers[known.issuer].keys.current(self.clock.monotonic());
-        let Some(keys) = keys.as_ref() else { return Some(Err(Denial::KeysUnavailable)) };
+        let Some(keys) = keys.as_ref() else { return Ok(Err(Denial::KeysUnavailable)) };
         if !Arc::ptr_eq(keys, &known.keys) {
-            self.forget(token, last);
-            return None;
+            return Err(self.forget(token, last));
         }
         let times = known.token.times.check(&self.rules, self.clock.wall());
         let verdict = times.and_then(|()| self.revocations.check(known.issuer, &known.token));
         if verdict == Err(Reason::Expired) {
             self.forget(token, last);
         }
-        Some(verdict.map(|()| Arc::clone(&known.token)).map_err(Denial::Refused))
+        Ok(verdict.map(|()| Arc::clone(&known.token)).map_err(Denial::Refused))
     }
 
-    fn forget(&self, token: &[u8], last: &LastToken) {
-        self.known.forget(&Fingerprint::of(token));
+    fn forget(&self, token: &[u8], last: &LastToken) -> Fingerprint {
+        let fingerprint = Fingerprint::of(token);
+        self.known.forget(&fingerprint);
         last.forget();
+        fingerprint
     }
 
-    async fn verify_or_wait(&self, token: &str) -> Result<Arc<VerifiedToken>, Denial> {
-        let outcome = self.verify(token);
-        if !matches!(outcome, Err(Denial::Refused(Reason::KeyUnknown))) {
-            return outcome;
+    /// Verifies a token, where its key is not there after waiting for it, and remembers it by its fingerprint.
+    async fn verify_or_wait(&self, token: &str, fingerprint: Fingerprint) -> Verdict {
+        let parts = Parts::of(token).map_err(Denial::Refused)?;
+        let unverified = UnverifiedToken::read(&parts).map_err(Denial::Refused)?;
+        let mut outcome = self.verify(&unverified);
+        if let Err(Denial::Refused(Reason::KeyUnknown)) = outcome
+            && let (Some((_, issuer)), Some(kid)) = (self.issuer(&unverified), unverified.kid())
+        {
+            issuer.keys.wait_for(kid, self.clock.monotonic()).await;
+            outcome = self.verify(&unverified);
         }
-        let unverified = UnverifiedToken::parse(token).map_err(Denial::Refused)?;
-        let (Some((_, issuer)), Some(kid)) = (self.issuer(&unverified), unverified.kid()) else {
-            return outcome;
-        };
-        issuer.keys.wait_for(kid, self.clock.monotonic()).await;
-        self.verify(token)
+        let known = outcome?;
+        let verified = Arc::clone(&known.token);
+        self.known.insert(fingerprint, known);
+        Ok(verified)
     }
 
-    /// Verifies with the keys at hand, and remembers a success.
-    fn verify(&self, token: &str) -> Result<Arc<VerifiedToken>, Denial> {
-        let unverified = UnverifiedToken::parse(token).map_err(Denial::Refused)?;
-        let (place, issuer) = self.issuer(&unverified).ok_or(Denial::Refused(Reason::IssuerUnknown))?;
-        unverified.check_algorithm(&issuer.settings).map_err(Denial::Refused)?;
+    /// Verifies with the keys at hand.
+    fn verify(&self, token: &UnverifiedToken<'_>) -> Result<Known, Denial> {
+        let (place, issuer) = self.issuer(token).ok_or(Denial::Refused(Reason::IssuerUnknown))?;
+        token.check_algorithm(&issuer.settings).map_err(Denial::Refused)?;
         let keys = issuer.keys.current(self.clock.monotonic());
         let keys = keys.as_ref().ok_or(Denial::KeysUnavailable)?;
-        let verified = self.verify_with(&unverified, place, keys).map(Arc::new).map_err(Denial::Refused)?;
-        let known = Known { token: Arc::clone(&verified), issuer: place, keys: Arc::clone(keys) };
-        self.known.insert(Fingerprint::of(token.as_bytes()), known);
-        Ok(verified)
+        let verified = self.verify_with(token, place, keys).map_err(Denial::Refused)?;
+        Ok(Known { token: Arc::new(verified), issuer: place, keys: Arc::clone(keys) })
     }
 
     fn verify_with(&self, token: &UnverifiedToken<'_>, place: usize, keys: &KeySet) -> Result<VerifiedToken, Reason> {
@@ -375,22 +368,4 @@ fn check_files(settings: &IssuerSettings) -> Vec<IdentityError> {
         }
     }
     errors
-}
-
-impl Denial {
-    /// Every word of [`Self::as_str`] for a request that was looked at.
-    pub fn reasons() -> Vec<&'static str> {
-        let others = [Self::NoToken, Self::KeysUnavailable].map(Self::as_str);
-        others.into_iter().chain(Reason::ALL.into_iter().map(Reason::as_str)).collect()
-    }
-
-    /// The reason as a word of a closed set, for metrics and logs.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::NoToken => "no_token",
-            Self::Refused(reason) => reason.as_str(),
-            Self::KeysUnavailable => "keys_unavailable",
-            Self::TooManyFailures { .. } => "too_many_failures",
-        }
-    }
 }

@@ -14,7 +14,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use redis_backup_gateway::identity::{
     Algorithm, IssuerSettings, KeySetUrl, KeySource, Reason, VerifiedToken, b64token, bearer,
     key_set::KeySet,
-    token::{Rules, UnverifiedToken},
+    token::{Parts, Rules, UnverifiedToken},
 };
 use serde_json::Value;
 
@@ -109,7 +109,7 @@ fn check_authorization(values: &[u8]) {
 }
 
 fn verify(token: &str, issuer: &IssuerSettings, keys: &KeySet) -> Result<VerifiedToken, Reason> {
-    UnverifiedToken::parse(token)?.verify(issuer, keys, &RULES, SystemTime::UNIX_EPOCH + NOW)
+    UnverifiedToken::read(&Parts::of(token)?)?.verify(issuer, keys, &RULES, SystemTime::UNIX_EPOCH + NOW)
 }
 
 fn issuer(name: &str, algorithms: Vec<Algorithm>) -> IssuerSettings {

@@ -28,8 +28,8 @@ const WINDOW_MINUTES: u64 = 60;
 /// not taken for a young one.
 const CYCLE: u64 = 255;
 
-/// Callers that are watched at once, four KiB each. Beyond them who was given nothing for the longest time is forgotten;
-/// whoever reads widely is never that one.
+/// Callers that are watched at once, four KiB each. Beyond them those who were given nothing for the longest time are
+/// forgotten; whoever reads widely is never among them.
 const MOST_CALLERS: usize = 1024;
 
 /// The readers of the last hour.
@@ -103,17 +103,13 @@ fn marks_of(backups: f64) -> u32 {
     (marks * -(-backups / marks).exp_m1()).ceil() as u32
 }
 
-/// Forgets those whose hour is over, or else the one whose hour is over next.
+/// Forgets those whose hour is over, and in any case the eighth that was given nothing for the longest time: to forget one
+/// at a time would cost every newcomer a look at all of them.
 fn make_room(readers: &mut HashMap<u64, Reader, FastHashing>, now: Instant) {
     let window = Duration::from_secs(60 * WINDOW_MINUTES);
-    readers.retain(|_, reader| now.saturating_duration_since(reader.last) < window);
-    if readers.len() < MOST_CALLERS {
-        return;
-    }
-    let longest_ago = readers.iter().min_by_key(|(_, reader)| reader.last).map(|(caller, _)| *caller);
-    if let Some(caller) = longest_ago {
-        readers.remove(&caller);
-    }
+    let mut moments: Vec<_> = readers.values().map(|reader| reader.last).collect();
+    let last_of_eighth = *moments.select_nth_unstable(MOST_CALLERS / 8 - 1).1;
+    readers.retain(|_, reader| reader.last > last_of_eighth && now.saturating_duration_since(reader.last) < window);
 }
 
 impl Reader {

@@ -56,18 +56,29 @@ pub struct VerifiedToken {
     pub kid: Option<Arc<str>>,
 }
 
-/// A token in its parts, none of which is verified. All that may be asked of it is whose rules and keys to apply.
-pub struct UnverifiedToken<'a> {
-    header: Header,
-    claims: Object,
+/// A token's three parts, decoded, which [`UnverifiedToken`] reads and borrows from.
+pub struct Parts<'a> {
     signed: &'a str,
+    header: Vec<u8>,
+    claims: Vec<u8>,
     signature: Vec<u8>,
 }
 
-impl<'a> UnverifiedToken<'a> {
-    /// Takes a token apart: at most 8 KiB, exactly three parts, canonical base64url, JSON objects without duplicate
-    /// names, a header without extensions, and an `iss`.
-    pub fn parse(token: &'a str) -> Result<Self, Reason> {
+/// A token that was read and not verified. All that may be asked of it is whose rules and keys to apply.
+pub struct UnverifiedToken<'a> {
+    header: Header<'a>,
+    claims: Object<'a>,
+    signed: &'a str,
+    signature: &'a [u8],
+}
+
+impl<'a> Parts<'a> {
+    /// Takes a token apart: at most 8 KiB, exactly three parts, canonical base64url.
+    ///
+    /// # Errors
+    ///
+    /// [`Reason::TooLarge`] and [`Reason::Encoding`].
+    pub fn of(token: &'a str) -> Result<Self, Reason> {
         if token.len() > MAX_TOKEN_BYTES {
             return Err(Reason::TooLarge);
         }
@@ -79,9 +90,20 @@ impl<'a> UnverifiedToken<'a> {
         if signature.is_empty() {
             return Err(Reason::Encoding);
         }
+        Ok(Self { signed, header, claims, signature })
+    }
+}
 
-        let header = Header::read(object(&header)?)?;
-        let claims = object(&claims)?;
+impl<'a> UnverifiedToken<'a> {
+    /// Reads header and claims: JSON objects without duplicate names, a header without extensions, and an `iss`.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the first that is not so.
+    pub fn read(parts: &'a Parts<'_>) -> Result<Self, Reason> {
+        let Parts { signed, header, claims, signature } = parts;
+        let header = Header::read(object(header)?)?;
+        let claims = object(claims)?;
         if !matches!(claims.get("iss"), Some(Json::String(_))) {
             return Err(Reason::IssuerMissing);
         }
@@ -116,7 +138,7 @@ impl<'a> UnverifiedToken<'a> {
         }
         self.check_algorithm(issuer)?;
         let key = keys.find(self.kid(), self.header.algorithm)?;
-        if !key.verifies(self.header.algorithm, self.signed.as_bytes(), &self.signature) {
+        if !key.verifies(self.header.algorithm, self.signed.as_bytes(), self.signature) {
             return Err(Reason::Signature);
         }
         claims::read(&self.claims, issuer, key.kid(), rules, now)
@@ -125,6 +147,12 @@ impl<'a> UnverifiedToken<'a> {
     /// Checks the algorithm alone, for an issuer whose keys are not there yet.
     pub fn check_algorithm(&self, issuer: &IssuerSettings) -> Result<(), Reason> {
         if issuer.algorithms.contains(&self.header.algorithm) { Ok(()) } else { Err(Reason::Algorithm) }
+    }
+}
+
+impl fmt::Debug for Parts<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Parts").finish_non_exhaustive()
     }
 }
 
@@ -139,7 +167,7 @@ fn decode(part: &str) -> Result<Vec<u8>, Reason> {
     URL_SAFE_NO_PAD.decode(part).map_err(|_| Reason::Encoding)
 }
 
-fn object(bytes: &[u8]) -> Result<Object, Reason> {
+fn object(bytes: &[u8]) -> Result<Object<'_>, Reason> {
     json::object(bytes).map_err(|error| match error {
         JsonError::Malformed => Reason::Json,
         JsonError::Duplicate => Reason::DuplicateMember,

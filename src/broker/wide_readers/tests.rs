@@ -134,7 +134,23 @@ fn memory_has_an_end_and_a_wide_reader_keeps_its_place() {
     }
 
     assert_eq!(told, [Breadth::Over25]);
-    assert_eq!(scene.readers.readers.lock().unwrap().len(), MOST_CALLERS);
+    assert!(scene.readers.readers.lock().unwrap().len() <= MOST_CALLERS);
+}
+
+#[test]
+fn the_eighth_that_was_given_nothing_for_the_longest_time_makes_room() {
+    let scene = scene();
+    for caller in 0..MOST_CALLERS {
+        scene.clock.advance(Duration::from_millis(1));
+        scene.reads(&caller.to_string(), [0]);
+    }
+    scene.reads("0", [0]);
+
+    scene.reads("a newcomer", [0]);
+
+    let forgotten: Vec<_> = (0..MOST_CALLERS).filter(|caller| scene.marked(&caller.to_string()) == 0).collect();
+    assert_eq!(forgotten, (1..=MOST_CALLERS / 8).collect::<Vec<_>>());
+    assert_eq!(scene.marked("a newcomer"), 1);
 }
 
 #[test]

@@ -221,7 +221,7 @@ async fn get(
 fn key_set_url(document: &[u8], issuer: &str) -> Result<KeySetUrl, FetchError> {
     let members = json::object(document).map_err(|_| FetchError::NotDiscovery)?;
     let text = |name| match members.get(name) {
-        Some(Json::String(text)) => Ok(text.as_str()),
+        Some(Json::String(text)) => Ok(text.as_ref()),
         _ => Err(FetchError::NotDiscovery),
     };
     if text("issuer")? != issuer {

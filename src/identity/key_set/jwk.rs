@@ -60,7 +60,7 @@ impl Unusable {
 }
 
 /// Reads one entry of `keys`.
-pub(super) fn read(entry: &Json) -> Result<Key, Unusable> {
+pub(super) fn read(entry: &Json<'_>) -> Result<Key, Unusable> {
     let Json::Object(members) = entry else {
         return Err(Unusable::Malformed);
     };
@@ -92,32 +92,30 @@ pub(super) fn read(entry: &Json) -> Result<Key, Unusable> {
 }
 
 /// The id of an entry, where it has one that a token could name.
-pub(super) fn kid(entry: &Json) -> Option<Arc<str>> {
+pub(super) fn kid(entry: &Json<'_>) -> Option<Arc<str>> {
     let Json::Object(members) = entry else {
         return None;
     };
     match members.get("kid") {
-        Some(Json::String(kid)) if kid.len() <= MAX_KID_BYTES => Some(kid.as_str().into()),
+        Some(Json::String(kid)) if kid.len() <= MAX_KID_BYTES => Some(kid.as_ref().into()),
         _ => None,
     }
 }
 
 /// RFC 7517 sections 4.2 and 4.3: where the issuer says what the key is for, it is for verifying signatures.
-fn check_purpose(members: &Object) -> Result<(), Unusable> {
+fn check_purpose(members: &Object<'_>) -> Result<(), Unusable> {
     if text(members, "use")?.is_some_and(|purpose| purpose != "sig") {
         return Err(Unusable::Use);
     }
     match members.get("key_ops") {
         None => Ok(()),
-        Some(Json::Array(operations)) if operations.iter().any(|name| *name == Json::String("verify".to_owned())) => {
-            Ok(())
-        }
+        Some(Json::Array(operations)) if operations.iter().any(|name| *name == Json::String("verify".into())) => Ok(()),
         Some(Json::Array(_)) => Err(Unusable::Operations),
         Some(_) => Err(Unusable::Malformed),
     }
 }
 
-fn rsa(members: &Object) -> Result<Verifier, Unusable> {
+fn rsa(members: &Object<'_>) -> Result<Verifier, Unusable> {
     let (n, e) = (bytes(members, "n")?, bytes(members, "e")?);
     // RFC 7518 section 6.3.1.1 forbids a leading zero octet and notes that some write it all the same.
     let (n, e) = (without_leading_zeros(&n), without_leading_zeros(&e));
@@ -137,7 +135,7 @@ fn rsa(members: &Object) -> Result<Verifier, Unusable> {
 
 /// Coordinates of exactly the field's length (RFC 7518 section 6.2.1.2). Whether the point lies on its curve is the
 /// library's to check; a key that does not verifies nothing.
-fn ec(members: &Object) -> Result<(Kind, Verifier), Unusable> {
+fn ec(members: &Object<'_>) -> Result<(Kind, Verifier), Unusable> {
     let (kind, length, verifier): (_, _, fn(&[u8]) -> Verifier) = match text(members, "crv")? {
         Some("P-256") => (Kind::P256, 32, Verifier::p256),
         Some("P-384") => (Kind::P384, 48, Verifier::p384),
@@ -153,7 +151,7 @@ fn ec(members: &Object) -> Result<(Kind, Verifier), Unusable> {
     Ok((kind, verifier(&point)))
 }
 
-fn okp(members: &Object) -> Result<Verifier, Unusable> {
+fn okp(members: &Object<'_>) -> Result<Verifier, Unusable> {
     match text(members, "crv")? {
         Some("Ed25519") => {}
         Some(_) => return Err(Unusable::Type),
@@ -166,7 +164,7 @@ fn okp(members: &Object) -> Result<Verifier, Unusable> {
     Ok(Verifier::ed25519(&x))
 }
 
-fn text<'a>(members: &'a Object, name: &str) -> Result<Option<&'a str>, Unusable> {
+fn text<'a>(members: &'a Object<'_>, name: &str) -> Result<Option<&'a str>, Unusable> {
     match members.get(name) {
         None => Ok(None),
         Some(Json::String(text)) => Ok(Some(text)),
@@ -174,7 +172,7 @@ fn text<'a>(members: &'a Object, name: &str) -> Result<Option<&'a str>, Unusable
     }
 }
 
-fn bytes(members: &Object, name: &str) -> Result<Vec<u8>, Unusable> {
+fn bytes(members: &Object<'_>, name: &str) -> Result<Vec<u8>, Unusable> {
     let text = text(members, name)?.ok_or(Unusable::Malformed)?;
     URL_SAFE_NO_PAD.decode(text).map_err(|_| Unusable::Malformed)
 }

@@ -53,7 +53,7 @@ fn a_known_token_is_forgotten_with_the_keys_that_verified_it() {
 
     assert!(others_keys_changed && same_keys_again);
     assert_eq!(key_is_gone, None);
-    assert_eq!(identity.verify(&token), refused(Reason::KeyUnknown));
+    assert_eq!(verify(&identity, &token), refused(Reason::KeyUnknown));
 }
 
 #[test]

@@ -27,7 +27,7 @@ const MAX_TEXT_BYTES: usize = 1024;
 /// Reads and checks the claims. `kid` is the id of the key that verified the signature, not of the one that was named:
 /// a token cannot slip past the revocation of its key by leaving the name out.
 pub(super) fn read(
-    claims: &Object,
+    claims: &Object<'_>,
     issuer: &IssuerSettings,
     kid: Option<Arc<str>>,
     rules: &Rules,
@@ -64,7 +64,7 @@ pub(super) fn read(
 }
 
 /// A `NumericDate` of RFC 7519: seconds since the epoch, with a fraction or without.
-fn moment(claims: &Object, name: &str) -> Result<Option<SystemTime>, Reason> {
+fn moment(claims: &Object<'_>, name: &str) -> Result<Option<SystemTime>, Reason> {
     match claims.get(name) {
         None => Ok(None),
         Some(Json::Number(seconds)) if (0.0..=LATEST_SECONDS).contains(seconds) => {
@@ -75,8 +75,8 @@ fn moment(claims: &Object, name: &str) -> Result<Option<SystemTime>, Reason> {
 }
 
 /// Whether `aud`, a string or a list of nothing but strings, names one of ours.
-fn is_meant_for(aud: Option<&Json>, ours: &[String]) -> bool {
-    let is_ours = |name: &String| ours.contains(name);
+fn is_meant_for(aud: Option<&Json<'_>>, ours: &[String]) -> bool {
+    let is_ours = |name: &str| ours.iter().any(|ours| ours == name);
     match aud {
         Some(Json::String(name)) => is_ours(name),
         Some(Json::Array(names)) => {
@@ -88,21 +88,21 @@ fn is_meant_for(aud: Option<&Json>, ours: &[String]) -> bool {
 }
 
 /// The values at the dotted path: a string or a list of strings; none where the path leads nowhere.
-fn groups(claims: &Object, path: &[String]) -> Result<Vec<Arc<str>>, Reason> {
+fn groups(claims: &Object<'_>, path: &[String]) -> Result<Vec<Arc<str>>, Reason> {
     let Some((first, rest)) = path.split_first() else {
         return Ok(Vec::new());
     };
     if stand_elsewhere(claims, first) {
         return Err(Reason::GroupsElsewhere);
     }
-    let Some(mut value) = claims.get(first) else {
+    let Some(mut value) = claims.get(first.as_str()) else {
         return Ok(Vec::new());
     };
     for name in rest {
         let Json::Object(members) = value else {
             return Err(Reason::Groups);
         };
-        match members.get(name) {
+        match members.get(name.as_str()) {
             Some(member) => value = member,
             None => return Ok(Vec::new()),
         }
@@ -115,7 +115,7 @@ fn groups(claims: &Object, path: &[String]) -> Result<Vec<Arc<str>>, Reason> {
     if names.len() > MAX_GROUPS {
         return Err(Reason::Groups);
     }
-    let group = |name: &Json| match name {
+    let group = |name: &Json<'_>| match name {
         Json::String(name) => plain(name, MAX_SUBJECT_BYTES).ok_or(Reason::Groups),
         _ => Err(Reason::Groups),
     };
@@ -125,7 +125,7 @@ fn groups(claims: &Object, path: &[String]) -> Result<Vec<Arc<str>>, Reason> {
 /// Whether the token says that the groups are to be fetched from another place because there are too many: distributed
 /// claims (OpenID Connect Core section 5.6.2), or `hasgroups` as Microsoft Entra sends it in the implicit flow. Reading
 /// either as "no groups" would let a member of a forbidden group pass.
-fn stand_elsewhere(claims: &Object, claim: &str) -> bool {
+fn stand_elsewhere(claims: &Object<'_>, claim: &str) -> bool {
     let distributed = match claims.get("_claim_names") {
         None => false,
         Some(Json::Object(names)) => names.contains_key(claim),
@@ -136,7 +136,7 @@ fn stand_elsewhere(claims: &Object, claim: &str) -> bool {
 
 /// The address, unless the issuer says that it is not verified. Some issuers write the answer as a string; an answer
 /// that is neither is no yes.
-fn email(claims: &Object) -> Result<Option<Arc<str>>, Reason> {
+fn email(claims: &Object<'_>) -> Result<Option<Arc<str>>, Reason> {
     let email = text(claims, "email")?;
     let is_verified = match claims.get("email_verified") {
         None | Some(Json::Bool(true)) => true,
@@ -147,7 +147,7 @@ fn email(claims: &Object) -> Result<Option<Arc<str>>, Reason> {
 }
 
 /// `scope`, else `scp`: names between blanks as in RFC 8693, or a list as some issuers write it.
-fn scopes(claims: &Object) -> Result<Vec<Arc<str>>, Reason> {
+fn scopes(claims: &Object<'_>) -> Result<Vec<Arc<str>>, Reason> {
     let scope = |name: &str| plain(name, MAX_TEXT_BYTES).ok_or(Reason::Claim);
     let claim = |name| claims.get(name).filter(|value| **value != Json::Null);
     match claim("scope").or_else(|| claim("scp")) {
@@ -165,7 +165,7 @@ fn scopes(claims: &Object) -> Result<Vec<Arc<str>>, Reason> {
 }
 
 /// An optional claim that is text.
-fn text(claims: &Object, name: &str) -> Result<Option<Arc<str>>, Reason> {
+fn text(claims: &Object<'_>, name: &str) -> Result<Option<Arc<str>>, Reason> {
     match claims.get(name) {
         None | Some(Json::Null) => Ok(None),
         Some(Json::String(text)) if text.is_empty() => Ok(None),

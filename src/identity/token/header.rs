@@ -3,6 +3,8 @@
 //! `jwk`, `jku`, `x5c`, `x5u` and the thumbprints are never looked at: keys come from the issuer's key set alone
 //! (RFC 8725 sections 3.9 and 3.10). What would change the meaning of the parts is refused, not skipped.
 
+use std::borrow::Cow;
+
 use super::Reason;
 use crate::identity::{
     Algorithm,
@@ -11,11 +13,11 @@ use crate::identity::{
 
 /// What the header claims; nothing of it is verified.
 #[derive(Debug)]
-pub(super) struct Header {
+pub(super) struct Header<'a> {
     /// A known algorithm; whether the issuer may use it is checked with the issuer's list.
     pub(super) algorithm: Algorithm,
     /// The key that it names.
-    pub(super) kid: Option<String>,
+    pub(super) kid: Option<Cow<'a, str>>,
 }
 
 /// The types of RFC 7519 section 5.1 and RFC 9068 section 2.1. A token made for another purpose (`logout+jwt`,
@@ -26,8 +28,8 @@ const TYPES: [&str; 3] = ["JWT", "at+jwt", "application/at+jwt"];
 /// `zip` compresses and `cty` nests it (RFC 7519 section 5.2). A token of ours has none of them.
 const EXTENSIONS: [&str; 4] = ["crit", "b64", "zip", "cty"];
 
-impl Header {
-    pub(super) fn read(mut members: Object) -> Result<Self, Reason> {
+impl<'a> Header<'a> {
+    pub(super) fn read(mut members: Object<'a>) -> Result<Self, Reason> {
         if EXTENSIONS.iter().any(|name| members.contains_key(*name)) {
             return Err(Reason::Extension);
         }

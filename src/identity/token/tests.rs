@@ -44,14 +44,19 @@ impl Case {
     }
 
     fn verdict(&self) -> Result<VerifiedToken, Reason> {
-        UnverifiedToken::parse(&self.token)?.verify(&self.issuer, &self.keys, &testing::rules(), testing::now())
+        UnverifiedToken::read(&Parts::of(&self.token)?)?.verify(
+            &self.issuer,
+            &self.keys,
+            &testing::rules(),
+            testing::now(),
+        )
     }
 }
 
 static KEYS: LazyLock<Arc<KeySet>> = LazyLock::new(|| testing::key_set(&testing::jwks()));
 
 fn verify(token: &str) -> Result<VerifiedToken, Reason> {
-    UnverifiedToken::parse(token)?.verify(&testing::issuer(), &KEYS, &testing::rules(), testing::now())
+    UnverifiedToken::read(&Parts::of(token)?)?.verify(&testing::issuer(), &KEYS, &testing::rules(), testing::now())
 }
 
 #[test]
@@ -161,8 +166,9 @@ fn the_key_that_verified_is_named_even_if_the_token_does_not_name_it() {
 fn a_token_is_for_the_issuer_that_it_names_and_no_other() {
     let other = IssuerSettings { issuer: "https://other.example.internal".to_owned(), ..testing::issuer() };
     let token = P256.token(&testing::claims());
+    let parts = Parts::of(&token).unwrap();
 
-    let verdict = UnverifiedToken::parse(&token).unwrap().verify(&other, &KEYS, &testing::rules(), testing::now());
+    let verdict = UnverifiedToken::read(&parts).unwrap().verify(&other, &KEYS, &testing::rules(), testing::now());
 
     assert_eq!(verdict, Err(Reason::IssuerUnknown));
 }
@@ -170,8 +176,10 @@ fn a_token_is_for_the_issuer_that_it_names_and_no_other() {
 #[test]
 fn debug_shows_nothing_of_an_unverified_token() {
     let token = P256.token(&testing::claims());
+    let parts = Parts::of(&token).unwrap();
 
-    assert_eq!(format!("{:?}", UnverifiedToken::parse(&token).unwrap()), "UnverifiedToken { .. }");
+    assert_eq!(format!("{:?}", UnverifiedToken::read(&parts).unwrap()), "UnverifiedToken { .. }");
+    assert_eq!(format!("{parts:?}"), "Parts { .. }");
 }
 
 /// The last character of a part is where base64 has bits to spare; the property below samples the others.
