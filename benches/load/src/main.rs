@@ -18,8 +18,14 @@ mod wrk;
 use std::{io, path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
+use mimalloc::MiMalloc;
 
 use crate::rows::Row;
+
+/// The gateway's, so that the yardstick, which is this program, too, has no other. It holds so little at once that its own
+/// hit costs the same with glibc's (9.4 µs beside 9.5): the comparison is fair by either, and this one leaves nothing to ask.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 

@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use crate::{
     Result,
     client::{Answer, Connection, each_once, get},
-    process::{Cores, Process},
+    process::{Cores, Process, SERVER},
     time::{now, pause},
 };
 
@@ -65,7 +65,7 @@ const UNLIMITED: u32 = 10_000;
 impl Default for How<'_> {
     fn default() -> Self {
         Self {
-            cores: crate::process::SERVER,
+            cores: SERVER,
             workers: 1,
             upstream_per_second: UNLIMITED,
             audit: Sink::File,
@@ -127,6 +127,13 @@ impl Stage {
     pub(crate) fn bare(&self, cores: Cores, workers: usize, sample: &Answer) -> Result<Server> {
         let mut command = cores.command(std::env::current_exe()?);
         command.args(["bare", "--workers", &workers.to_string()]);
+        serve(command, sample)
+    }
+
+    /// The same with so many copies of the body, which the backup in the path chooses from.
+    pub(crate) fn bare_of_many(&self, bodies: u32, sample: &Answer) -> Result<Server> {
+        let mut command = SERVER.command(std::env::current_exe()?);
+        command.args(["bare", "--bodies", &bodies.to_string()]);
         serve(command, sample)
     }
 
