@@ -9,10 +9,12 @@ mod collector;
 mod figures;
 mod instructions;
 mod machine;
+mod pem;
 mod process;
 mod rows;
 mod stage;
 mod time;
+mod tls;
 mod wrk;
 
 use std::{io, path::PathBuf, process::ExitCode};

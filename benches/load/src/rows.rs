@@ -7,6 +7,7 @@ mod insight;
 mod memory;
 mod misses;
 mod saturation;
+mod tls;
 mod tokens;
 
 use std::{path::Path, time::Duration};
@@ -18,7 +19,7 @@ use crate::{
     figures::Figure,
     process::CALLERS,
     stage::{Server, Stage},
-    wrk::{self, Connections, Load, Script, Seen},
+    wrk::{self, Connections, Load, Scheme, Script, Seen},
 };
 
 /// What can be measured.
@@ -30,6 +31,8 @@ pub(crate) enum Row {
     Spread,
     /// A connection for each hit, and many hits at once on one.
     Connections,
+    /// Handshakes, and hits over TLS.
+    Tls,
     /// Two workers, beside one.
     Workers,
     /// The audit to a file, beside one that keeps nothing.
@@ -63,10 +66,11 @@ struct Round {
 }
 
 impl Row {
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::Hits,
         Self::Spread,
         Self::Connections,
+        Self::Tls,
         Self::Workers,
         Self::Audit,
         Self::Insight,
@@ -82,6 +86,7 @@ impl Row {
             Self::Hits => hits::beside_bare(plan),
             Self::Spread => hits::spread(plan),
             Self::Connections => connections::kept_new_and_pipelined(plan),
+            Self::Tls => tls::handshakes(plan),
             Self::Workers => hits::workers(plan),
             Self::Audit => audit::beside_null(plan),
             Self::Insight => insight::beside_neither(plan),
@@ -102,6 +107,7 @@ impl Plan<'_> {
             threads: 1,
             connections: 32,
             are: Connections::Kept,
+            scheme: Scheme::Http,
             duration: Duration::from_secs(self.seconds),
         }
     }

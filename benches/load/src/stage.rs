@@ -19,6 +19,7 @@ use crate::{
     client::{Answer, Connection, each_once, get},
     process::{Cores, Process, SERVER},
     time::{now, pause},
+    tls::Identity,
 };
 
 /// The cloud, and a folder for files.
@@ -47,6 +48,8 @@ pub(crate) struct How<'a> {
     pub(crate) audit: Sink,
     /// Where traces go, if anywhere.
     pub(crate) collector: Option<SocketAddr>,
+    /// Who it is over TLS, if it is spoken to so.
+    pub(crate) tls: Option<&'a Identity>,
     /// Options of valgrind, where it runs in there.
     pub(crate) under_valgrind: Option<&'a [String]>,
 }
@@ -70,6 +73,7 @@ impl Default for How<'_> {
             upstream_per_second: UNLIMITED,
             audit: Sink::File,
             collector: None,
+            tls: None,
             under_valgrind: None,
         }
     }
@@ -155,6 +159,14 @@ impl Stage {
             Sink::File => "sink = \"file\"\nfile = \"audit.jsonl\"\nkey_file = \"audit-key\"",
             Sink::Null => "sink = \"stdout\"\nkey_file = \"audit-key\"",
         };
+        let tls = match how.tls {
+            None => "",
+            Some(identity) => {
+                fs::write(folder.join("cert.pem"), identity.certificate_pem())?;
+                fs::write(folder.join("key.pem"), identity.key_pem())?;
+                "[server.tls]\ncert_file = \"cert.pem\"\nkey_file = \"key.pem\""
+            }
+        };
         let file = folder.join("gateway.toml");
         write!(
             File::create(&file)?,
@@ -164,6 +176,8 @@ listen = "127.0.0.1:0"
 admin_listen = "127.0.0.1:0"
 workers = {workers}
 drain_delay = "0s"
+
+{tls}
 
 [[auth.issuers]]
 name = "sandbox"
@@ -244,7 +258,8 @@ impl How<'_> {
     fn name(self) -> String {
         let audit = if self.audit == Sink::File { "file" } else { "null" };
         let traces = if self.collector.is_some() { "-traces" } else { "" };
-        format!("{audit}-{}-{}{traces}", self.workers, self.upstream_per_second)
+        let tls = self.tls.map(|identity| format!("-{:?}", identity.key)).unwrap_or_default();
+        format!("{audit}-{}-{}{traces}{tls}", self.workers, self.upstream_per_second)
     }
 }
 
