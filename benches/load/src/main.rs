@@ -7,6 +7,7 @@ mod bare;
 mod client;
 mod collector;
 mod figures;
+mod haproxy;
 mod instructions;
 mod machine;
 mod pem;
@@ -59,7 +60,7 @@ struct Measure {
     /// Seconds of load in a round.
     #[arg(long, default_value_t = 1)]
     seconds: u64,
-    /// The rows; all of them unless some are named.
+    /// The rows; all of them unless some are named, HAProxy's only where it is installed.
     #[arg(value_enum)]
     rows: Vec<Row>,
 }
@@ -83,7 +84,12 @@ fn main() -> ExitCode {
 }
 
 fn measure(measure: &Measure) -> Result<()> {
-    let rows = if measure.rows.is_empty() { Row::ALL.to_vec() } else { measure.rows.clone() };
+    let mut rows = if measure.rows.is_empty() { Row::USUAL.to_vec() } else { measure.rows.clone() };
+    match haproxy::version() {
+        _ if !measure.rows.is_empty() => {}
+        Some(_) => rows.push(Row::Haproxy),
+        None => say("HAProxy is not installed, so it is not measured: `make bench ROWS=haproxy` installs it.")?,
+    }
     let gateway = std::fs::canonicalize(&measure.gateway)?;
     let plan = rows::Plan { gateway: &gateway, rounds: measure.rounds, seconds: measure.seconds };
     say(&machine::description(&gateway))?;

@@ -2,6 +2,7 @@
 
 mod audit;
 mod connections;
+mod haproxy;
 mod hits;
 mod insight;
 mod memory;
@@ -49,6 +50,8 @@ pub(crate) enum Row {
     Start,
     /// Hits while cold callers wait for the quota.
     Saturation,
+    /// HAProxy with a token, a cache and a log. Where nothing is named it is measured only if it is installed.
+    Haproxy,
 }
 
 /// How much is measured.
@@ -66,7 +69,8 @@ struct Round {
 }
 
 impl Row {
-    pub(crate) const ALL: [Self; 12] = [
+    /// Those that need nothing but what the scripts install.
+    pub(crate) const USUAL: [Self; 12] = [
         Self::Hits,
         Self::Spread,
         Self::Connections,
@@ -95,6 +99,7 @@ impl Row {
             Self::Memory => memory::all(plan),
             Self::Start => memory::start_to_ready(plan),
             Self::Saturation => saturation::hits_meanwhile(plan),
+            Self::Haproxy => haproxy::beside_us(plan),
         }
     }
 }

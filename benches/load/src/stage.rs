@@ -9,7 +9,11 @@ use std::{
     time::Duration,
 };
 
-use base64::{Engine as _, prelude::BASE64_STANDARD};
+use aws_lc_rs::signature::RsaPublicKeyComponents;
+use base64::{
+    Engine as _,
+    prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD},
+};
 use sandbox::{Options, Sandbox, Settings, TokenSpec, credential, known};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -61,6 +65,9 @@ pub(crate) enum Sink {
     /// Standard output, which leads to `/dev/null`: everything is done but keeping the records.
     Null,
 }
+
+/// Whom tokens are for.
+pub(crate) const AUDIENCE: &str = "redis-backup-gateway";
 
 /// More than is ever asked for: the quotas are not what is measured.
 const UNLIMITED: u32 = 10_000;
@@ -148,12 +155,25 @@ impl Stage {
         serve(command, sample)
     }
 
-    fn configure(&self, folder: &Path, how: How<'_>) -> Result<PathBuf> {
-        let keys = folder.join("keys.json");
+    /// The RSA key that tokens are signed with.
+    pub(crate) fn rsa_key(&self) -> Result<RsaPublicKeyComponents<Vec<u8>>> {
+        let keys: Value = serde_json::from_slice(&self.key_set()?)?;
+        let key = keys["keys"].as_array().and_then(|keys| keys.iter().find(|key| key["kty"] == "RSA"));
+        let key = key.ok_or("the sandbox has an RSA key")?;
+        let part = |name: &str| BASE64_URL_SAFE_NO_PAD.decode(key[name].as_str().unwrap_or(""));
+        Ok(RsaPublicKeyComponents { n: part("n")?, e: part("e")? })
+    }
+
+    /// The issuer's keys, as it publishes them.
+    fn key_set(&self) -> Result<Vec<u8>> {
         let issuer = self.sandbox.issuer_url();
         let address = issuer.strip_prefix("http://").ok_or("the sandbox speaks http")?.parse()?;
-        let answer = Connection::open(address)?.ask(b"GET /jwks HTTP/1.1\r\nHost: issuer\r\n\r\n")?;
-        fs::write(&keys, answer.body)?;
+        Ok(Connection::open(address)?.ask(b"GET /jwks HTTP/1.1\r\nHost: issuer\r\n\r\n")?.body)
+    }
+
+    fn configure(&self, folder: &Path, how: How<'_>) -> Result<PathBuf> {
+        let keys = folder.join("keys.json");
+        fs::write(&keys, self.key_set()?)?;
         fs::write(folder.join("audit-key"), BASE64_STANDARD.encode([7; 32]))?;
         let audit = match how.audit {
             Sink::File => "sink = \"file\"\nfile = \"audit.jsonl\"\nkey_file = \"audit-key\"",
@@ -182,7 +202,7 @@ drain_delay = "0s"
 [[auth.issuers]]
 name = "sandbox"
 issuer = "{issuer}"
-audiences = ["redis-backup-gateway"]
+audiences = ["{AUDIENCE}"]
 algorithms = ["RS256"]
 jwks_file = "{keys}"
 groups_claim = "groups"
@@ -216,6 +236,7 @@ max_bytes = "256MiB"
             workers = how.workers,
             keys = keys.display(),
             policies = concat!(env!("CARGO_MANIFEST_DIR"), "/../../config/policies"),
+            issuer = self.sandbox.issuer_url(),
             region = known::CHENGDU,
             api = self.sandbox.api_url(),
             upstream_per_second = how.upstream_per_second,
