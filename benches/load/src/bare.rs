@@ -29,6 +29,9 @@ pub(crate) struct Arguments {
     /// and nobody looks at the path.
     #[arg(long)]
     bodies: Option<u32>,
+    /// Connections that may wait to be accepted.
+    #[arg(long, default_value_t = 1024)]
+    backlog: u32,
 }
 
 /// What is answered, whoever asks.
@@ -83,7 +86,8 @@ pub(crate) fn run(arguments: &Arguments) -> io::Result<()> {
         None => fixed,
         Some(count) => fixed.copied(count),
     });
-    let (workers, has_many) = (arguments.workers, arguments.bodies.is_some());
+    let &Arguments { workers, backlog, .. } = arguments;
+    let has_many = arguments.bodies.is_some();
     rt::System::new().block_on(async move {
         let server = HttpServer::new(move || {
             let answers = if has_many { web::get().to(one_of_many) } else { web::get().to(the_one) };
@@ -91,6 +95,7 @@ pub(crate) fn run(arguments: &Arguments) -> io::Result<()> {
         })
         .workers(workers)
         .max_connections(25_000)
+        .backlog(backlog)
         .keep_alive(std::time::Duration::from_secs(75))
         .disable_signals()
         .bind((Ipv4Addr::LOCALHOST, 0))?;

@@ -4,6 +4,7 @@
 //! slow for both. `docs/performance.md` says what each row means and what it cannot say.
 
 mod bare;
+mod burst;
 mod client;
 mod collector;
 mod figures;

@@ -1,6 +1,7 @@
 //! The rows of the table, and what they have in common.
 
 mod audit;
+mod backlog;
 mod connections;
 mod haproxy;
 mod hits;
@@ -32,6 +33,8 @@ pub(crate) enum Row {
     Spread,
     /// A connection for each hit, and many hits at once on one.
     Connections,
+    /// Bursts of connections.
+    Backlog,
     /// Handshakes, and hits over TLS.
     Tls,
     /// Two workers, beside one.
@@ -70,10 +73,11 @@ struct Round {
 
 impl Row {
     /// Those that need nothing but what the scripts install.
-    pub(crate) const USUAL: [Self; 12] = [
+    pub(crate) const USUAL: [Self; 13] = [
         Self::Hits,
         Self::Spread,
         Self::Connections,
+        Self::Backlog,
         Self::Tls,
         Self::Workers,
         Self::Audit,
@@ -90,6 +94,7 @@ impl Row {
             Self::Hits => hits::beside_bare(plan),
             Self::Spread => hits::spread(plan),
             Self::Connections => connections::kept_new_and_pipelined(plan),
+            Self::Backlog => backlog::bursts(plan),
             Self::Tls => tls::handshakes(plan),
             Self::Workers => hits::workers(plan),
             Self::Audit => audit::beside_null(plan),

@@ -148,6 +148,13 @@ impl Stage {
         serve(command, sample)
     }
 
+    /// The same with a queue of its own length.
+    pub(crate) fn bare_with_backlog(&self, backlog: u32, sample: &Answer) -> Result<Server> {
+        let mut command = SERVER.command(std::env::current_exe()?);
+        command.args(["bare", "--backlog", &backlog.to_string()]);
+        serve(command, sample)
+    }
+
     /// The same in valgrind.
     pub(crate) fn bare_under(&self, options: &[String], sample: &Answer) -> Result<Server> {
         let mut command = valgrind(options, &std::env::current_exe()?);
