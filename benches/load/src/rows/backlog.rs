@@ -40,7 +40,7 @@ pub(super) fn bursts(plan: &Plan<'_>) -> Result<Vec<Figure>> {
     figures.extend(slow("the gateway, its worker busy", &busy));
     let ours = while_still(&gateway)?;
     figures.push(taken(&format!("the gateway's queue (net.core.somaxconn {})", most.trim()), &ours));
-    figures.extend(slow("the gateway, standing still for 0.2 s", &ours));
+    figures.extend(slow("the gateway, still for 0.2 s", &ours));
     for backlog in SHORTER {
         let bare = stage.bare_with_backlog(backlog, &sample)?;
         let theirs = while_still(&bare)?;
