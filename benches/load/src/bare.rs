@@ -1,8 +1,10 @@
 //! The yardstick: actix-web with nothing on it but its router, answering the bytes that it is given.
 //!
-//! It has what the gateway's web server has: the same release, the same features, the same settings of connections.
+//! It has what the gateway's web server has: the same release, the same features, the same settings of connections, the
+//! same allocator. It can answer many bodies, too, so that what memory costs is told apart from what the gateway does.
 
 use std::{
+    collections::HashMap,
     io::{self, Read as _},
     net::Ipv4Addr,
 };
@@ -14,6 +16,7 @@ use actix_web::{
     web::{self, Bytes, Data},
 };
 use clap::Args;
+use sandbox::known;
 
 use crate::say;
 
@@ -22,12 +25,21 @@ pub(crate) struct Arguments {
     /// Worker threads.
     #[arg(long, default_value_t = 1)]
     workers: usize,
+    /// So many bodies, one for each of the first synthetic backups, each in memory of its own. Without it there is one,
+    /// and nobody looks at the path.
+    #[arg(long)]
+    bodies: Option<u32>,
+    /// Connections that may wait to be accepted.
+    #[arg(long, default_value_t = 1024)]
+    backlog: u32,
 }
 
 /// What is answered, whoever asks.
 struct Fixed {
     fields: Vec<(HeaderName, HeaderValue)>,
     body: Bytes,
+    /// Where the backup of the path decides: the body of each.
+    bodies: HashMap<String, Bytes>,
 }
 
 impl Fixed {
@@ -42,7 +54,22 @@ impl Fixed {
             Some((name.to_ascii_lowercase().parse().ok()?, value.parse().ok()?))
         };
         let fields = head.lines().filter(|line| !line.is_empty()).map(field).collect::<Option<_>>();
-        Ok(Self { fields: fields.ok_or_else(broken)?, body: body.into() })
+        Ok(Self { fields: fields.ok_or_else(broken)?, body: body.into(), bodies: HashMap::new() })
+    }
+
+    /// The same with a copy of the body for each of so many backups.
+    fn copied(mut self, count: u32) -> Self {
+        let copy = |n| (known::synthetic_backup(n), Bytes::copy_from_slice(&self.body));
+        self.bodies = (0..count).map(copy).collect();
+        self
+    }
+
+    fn answer(&self, body: &Bytes) -> HttpResponse {
+        let mut answer = HttpResponse::Ok();
+        for (name, value) in &self.fields {
+            answer.insert_header((name.clone(), value.clone()));
+        }
+        answer.body(body.clone())
     }
 }
 
@@ -54,16 +81,21 @@ impl Fixed {
 pub(crate) fn run(arguments: &Arguments) -> io::Result<()> {
     let mut text = Vec::new();
     io::stdin().lock().read_to_end(&mut text)?;
-    let fixed = Data::new(Fixed::parse(text)?);
-    let workers = arguments.workers;
+    let fixed = Fixed::parse(text)?;
+    let fixed = Data::new(match arguments.bodies {
+        None => fixed,
+        Some(count) => fixed.copied(count),
+    });
+    let &Arguments { workers, backlog, .. } = arguments;
+    let has_many = arguments.bodies.is_some();
     rt::System::new().block_on(async move {
         let server = HttpServer::new(move || {
-            App::new()
-                .app_data(fixed.clone())
-                .route("/instances/{instance_id}/backups/{backup_id}/urls", web::get().to(answer))
+            let answers = if has_many { web::get().to(one_of_many) } else { web::get().to(the_one) };
+            App::new().app_data(fixed.clone()).route("/instances/{instance_id}/backups/{backup_id}/urls", answers)
         })
         .workers(workers)
         .max_connections(25_000)
+        .backlog(backlog)
         .keep_alive(std::time::Duration::from_secs(75))
         .disable_signals()
         .bind((Ipv4Addr::LOCALHOST, 0))?;
@@ -73,12 +105,15 @@ pub(crate) fn run(arguments: &Arguments) -> io::Result<()> {
     })
 }
 
-async fn answer(fixed: Data<Fixed>) -> HttpResponse {
-    let mut answer = HttpResponse::Ok();
-    for (name, value) in &fixed.fields {
-        answer.insert_header((name.clone(), value.clone()));
+async fn the_one(fixed: Data<Fixed>) -> HttpResponse {
+    fixed.answer(&fixed.body)
+}
+
+async fn one_of_many(fixed: Data<Fixed>, path: web::Path<(String, String)>) -> HttpResponse {
+    match fixed.bodies.get(&path.1) {
+        Some(body) => fixed.answer(body),
+        None => HttpResponse::NotFound().finish(),
     }
-    answer.body(fixed.body.clone())
 }
 
 #[cfg(test)]
@@ -92,5 +127,15 @@ mod tests {
         assert_eq!(fixed.fields.len(), 2);
         assert_eq!(fixed.body, "a\n\nb");
         assert!(Fixed::parse(b"no fields".to_vec()).is_err());
+    }
+    #[test]
+    fn each_backup_has_a_body_in_memory_of_its_own() {
+        let fixed = Fixed::parse(b"Vary: Accept\n\nbody".to_vec()).unwrap().copied(2);
+
+        let bodies = [0, 1].map(|n| &fixed.bodies[&known::synthetic_backup(n)]);
+
+        assert_eq!(fixed.bodies.len(), 2);
+        assert_eq!(bodies, [&fixed.body; 2]);
+        assert_ne!(bodies[0].as_ptr(), bodies[1].as_ptr());
     }
 }

@@ -6,6 +6,8 @@ use std::{
     time::Duration,
 };
 
+use rustix::process::{Pid, Signal, kill_process};
+
 /// Cores that a process may run on, as `taskset` takes them.
 #[derive(Clone, Copy)]
 pub(crate) struct Cores(pub(crate) &'static str);
@@ -29,6 +31,20 @@ pub(crate) struct Process(pub(crate) Child);
 impl Process {
     pub(crate) fn pid(&self) -> u32 {
         self.0.id()
+    }
+
+    /// How many files and sockets it has open.
+    pub(crate) fn open_files(&self) -> io::Result<usize> {
+        Ok(fs::read_dir(format!("/proc/{}/fd", self.pid()))?.count())
+    }
+
+    /// Keeps all its threads from running, until [`Process::go_on`].
+    pub(crate) fn stop(&self) -> io::Result<()> {
+        Ok(kill_process(Pid::from_child(&self.0), Signal::STOP)?)
+    }
+
+    pub(crate) fn go_on(&self) -> io::Result<()> {
+        Ok(kill_process(Pid::from_child(&self.0), Signal::CONT)?)
     }
 
     /// What all its threads have run so far, in user mode and in the kernel.

@@ -1,12 +1,15 @@
 //! The rows of the table, and what they have in common.
 
 mod audit;
+mod backlog;
 mod connections;
+mod haproxy;
 mod hits;
 mod insight;
 mod memory;
 mod misses;
 mod saturation;
+mod tls;
 mod tokens;
 
 use std::{path::Path, time::Duration};
@@ -18,7 +21,7 @@ use crate::{
     figures::Figure,
     process::CALLERS,
     stage::{Server, Stage},
-    wrk::{self, Connections, Load, Script, Seen},
+    wrk::{self, Connections, Load, Scheme, Script, Seen},
 };
 
 /// What can be measured.
@@ -30,6 +33,10 @@ pub(crate) enum Row {
     Spread,
     /// A connection for each hit, and many hits at once on one.
     Connections,
+    /// Bursts of connections.
+    Backlog,
+    /// Handshakes, and hits over TLS.
+    Tls,
     /// Two workers, beside one.
     Workers,
     /// The audit to a file, beside one that keeps nothing.
@@ -46,6 +53,8 @@ pub(crate) enum Row {
     Start,
     /// Hits while cold callers wait for the quota.
     Saturation,
+    /// HAProxy with a token, a cache and a log. Where nothing is named it is measured only if it is installed.
+    Haproxy,
 }
 
 /// How much is measured.
@@ -63,10 +72,13 @@ struct Round {
 }
 
 impl Row {
-    pub(crate) const ALL: [Self; 11] = [
+    /// Those that need nothing but what the scripts install.
+    pub(crate) const USUAL: [Self; 13] = [
         Self::Hits,
         Self::Spread,
         Self::Connections,
+        Self::Backlog,
+        Self::Tls,
         Self::Workers,
         Self::Audit,
         Self::Insight,
@@ -82,6 +94,8 @@ impl Row {
             Self::Hits => hits::beside_bare(plan),
             Self::Spread => hits::spread(plan),
             Self::Connections => connections::kept_new_and_pipelined(plan),
+            Self::Backlog => backlog::bursts(plan),
+            Self::Tls => tls::handshakes(plan),
             Self::Workers => hits::workers(plan),
             Self::Audit => audit::beside_null(plan),
             Self::Insight => insight::beside_neither(plan),
@@ -90,6 +104,7 @@ impl Row {
             Self::Memory => memory::all(plan),
             Self::Start => memory::start_to_ready(plan),
             Self::Saturation => saturation::hits_meanwhile(plan),
+            Self::Haproxy => haproxy::beside_us(plan),
         }
     }
 }
@@ -102,6 +117,7 @@ impl Plan<'_> {
             threads: 1,
             connections: 32,
             are: Connections::Kept,
+            scheme: Scheme::Http,
             duration: Duration::from_secs(self.seconds),
         }
     }

@@ -9,7 +9,11 @@ use std::{
     time::Duration,
 };
 
-use base64::{Engine as _, prelude::BASE64_STANDARD};
+use aws_lc_rs::signature::RsaPublicKeyComponents;
+use base64::{
+    Engine as _,
+    prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD},
+};
 use sandbox::{Options, Sandbox, Settings, TokenSpec, credential, known};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -17,8 +21,9 @@ use tempfile::TempDir;
 use crate::{
     Result,
     client::{Answer, Connection, each_once, get},
-    process::{Cores, Process},
+    process::{Cores, Process, SERVER},
     time::{now, pause},
+    tls::Identity,
 };
 
 /// The cloud, and a folder for files.
@@ -47,6 +52,8 @@ pub(crate) struct How<'a> {
     pub(crate) audit: Sink,
     /// Where traces go, if anywhere.
     pub(crate) collector: Option<SocketAddr>,
+    /// Who it is over TLS, if it is spoken to so.
+    pub(crate) tls: Option<&'a Identity>,
     /// Options of valgrind, where it runs in there.
     pub(crate) under_valgrind: Option<&'a [String]>,
 }
@@ -59,17 +66,21 @@ pub(crate) enum Sink {
     Null,
 }
 
+/// Whom tokens are for.
+pub(crate) const AUDIENCE: &str = "redis-backup-gateway";
+
 /// More than is ever asked for: the quotas are not what is measured.
 const UNLIMITED: u32 = 10_000;
 
 impl Default for How<'_> {
     fn default() -> Self {
         Self {
-            cores: crate::process::SERVER,
+            cores: SERVER,
             workers: 1,
             upstream_per_second: UNLIMITED,
             audit: Sink::File,
             collector: None,
+            tls: None,
             under_valgrind: None,
         }
     }
@@ -130,6 +141,20 @@ impl Stage {
         serve(command, sample)
     }
 
+    /// The same with so many copies of the body, which the backup in the path chooses from.
+    pub(crate) fn bare_of_many(&self, bodies: u32, sample: &Answer) -> Result<Server> {
+        let mut command = SERVER.command(std::env::current_exe()?);
+        command.args(["bare", "--bodies", &bodies.to_string()]);
+        serve(command, sample)
+    }
+
+    /// The same with a queue of its own length.
+    pub(crate) fn bare_with_backlog(&self, backlog: u32, sample: &Answer) -> Result<Server> {
+        let mut command = SERVER.command(std::env::current_exe()?);
+        command.args(["bare", "--backlog", &backlog.to_string()]);
+        serve(command, sample)
+    }
+
     /// The same in valgrind.
     pub(crate) fn bare_under(&self, options: &[String], sample: &Answer) -> Result<Server> {
         let mut command = valgrind(options, &std::env::current_exe()?);
@@ -137,16 +162,37 @@ impl Stage {
         serve(command, sample)
     }
 
-    fn configure(&self, folder: &Path, how: How<'_>) -> Result<PathBuf> {
-        let keys = folder.join("keys.json");
+    /// The RSA key that tokens are signed with.
+    pub(crate) fn rsa_key(&self) -> Result<RsaPublicKeyComponents<Vec<u8>>> {
+        let keys: Value = serde_json::from_slice(&self.key_set()?)?;
+        let key = keys["keys"].as_array().and_then(|keys| keys.iter().find(|key| key["kty"] == "RSA"));
+        let key = key.ok_or("the sandbox has an RSA key")?;
+        let part = |name: &str| BASE64_URL_SAFE_NO_PAD.decode(key[name].as_str().unwrap_or(""));
+        Ok(RsaPublicKeyComponents { n: part("n")?, e: part("e")? })
+    }
+
+    /// The issuer's keys, as it publishes them.
+    fn key_set(&self) -> Result<Vec<u8>> {
         let issuer = self.sandbox.issuer_url();
         let address = issuer.strip_prefix("http://").ok_or("the sandbox speaks http")?.parse()?;
-        let answer = Connection::open(address)?.ask(b"GET /jwks HTTP/1.1\r\nHost: issuer\r\n\r\n")?;
-        fs::write(&keys, answer.body)?;
+        Ok(Connection::open(address)?.ask(b"GET /jwks HTTP/1.1\r\nHost: issuer\r\n\r\n")?.body)
+    }
+
+    fn configure(&self, folder: &Path, how: How<'_>) -> Result<PathBuf> {
+        let keys = folder.join("keys.json");
+        fs::write(&keys, self.key_set()?)?;
         fs::write(folder.join("audit-key"), BASE64_STANDARD.encode([7; 32]))?;
         let audit = match how.audit {
             Sink::File => "sink = \"file\"\nfile = \"audit.jsonl\"\nkey_file = \"audit-key\"",
             Sink::Null => "sink = \"stdout\"\nkey_file = \"audit-key\"",
+        };
+        let tls = match how.tls {
+            None => "",
+            Some(identity) => {
+                fs::write(folder.join("cert.pem"), identity.certificate_pem())?;
+                fs::write(folder.join("key.pem"), identity.key_pem())?;
+                "[server.tls]\ncert_file = \"cert.pem\"\nkey_file = \"key.pem\""
+            }
         };
         let file = folder.join("gateway.toml");
         write!(
@@ -158,10 +204,12 @@ admin_listen = "127.0.0.1:0"
 workers = {workers}
 drain_delay = "0s"
 
+{tls}
+
 [[auth.issuers]]
 name = "sandbox"
 issuer = "{issuer}"
-audiences = ["redis-backup-gateway"]
+audiences = ["{AUDIENCE}"]
 algorithms = ["RS256"]
 jwks_file = "{keys}"
 groups_claim = "groups"
@@ -195,6 +243,7 @@ max_bytes = "256MiB"
             workers = how.workers,
             keys = keys.display(),
             policies = concat!(env!("CARGO_MANIFEST_DIR"), "/../../config/policies"),
+            issuer = self.sandbox.issuer_url(),
             region = known::CHENGDU,
             api = self.sandbox.api_url(),
             upstream_per_second = how.upstream_per_second,
@@ -237,7 +286,8 @@ impl How<'_> {
     fn name(self) -> String {
         let audit = if self.audit == Sink::File { "file" } else { "null" };
         let traces = if self.collector.is_some() { "-traces" } else { "" };
-        format!("{audit}-{}-{}{traces}", self.workers, self.upstream_per_second)
+        let tls = self.tls.map(|identity| format!("-{:?}", identity.key)).unwrap_or_default();
+        format!("{audit}-{}-{}{traces}{tls}", self.workers, self.upstream_per_second)
     }
 }
 

@@ -23,6 +23,14 @@ pub(crate) enum Connections {
     Pipelined(usize),
 }
 
+/// What it speaks.
+#[derive(Clone, Copy)]
+pub(crate) enum Scheme {
+    Http,
+    /// TLS of the version that both sides like best. wrk believes any certificate.
+    Https,
+}
+
 /// How hard it asks.
 #[derive(Clone, Copy)]
 pub(crate) struct Load {
@@ -31,6 +39,7 @@ pub(crate) struct Load {
     pub(crate) connections: usize,
     pub(crate) duration: Duration,
     pub(crate) are: Connections,
+    pub(crate) scheme: Scheme,
 }
 
 /// What it saw.
@@ -56,13 +65,17 @@ end
 pub(crate) fn ask(folder: &Path, address: SocketAddr, script: &Script<'_>, load: Load) -> Result<Seen> {
     let file = folder.join("wrk.lua");
     fs::write(&file, script.lua(load.are))?;
+    let scheme = match load.scheme {
+        Scheme::Http => "http",
+        Scheme::Https => "https",
+    };
     let output = load
         .cores
         .command("wrk")
         .args(["--threads", &load.threads.to_string(), "--connections", &load.connections.to_string()])
         .args(["--duration", &format!("{}s", load.duration.as_secs()), "--timeout", "10s", "--script"])
         .arg(&file)
-        .arg(format!("http://{address}{}", script.paths.first().map_or("/", String::as_str)))
+        .arg(format!("{scheme}://{address}{}", script.paths.first().map_or("/", String::as_str)))
         .output()
         .map_err(|error| format!("wrk does not run: {error}"))?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();

@@ -55,32 +55,44 @@ pub(super) fn beside_bare(plan: &Plan<'_>) -> Result<Vec<Figure>> {
     ])
 }
 
-/// Many tokens and many backups, chosen at random, beside as many tokens and few backups.
+/// Many tokens and many backups, chosen at random, beside as many tokens and few backups; and the same of a bare server
+/// with as many bodies, for what lies outside of the processor's caches costs whoever reads it.
 pub(super) fn spread(plan: &Plan<'_>) -> Result<Vec<Figure>> {
     let stage = Stage::new()?;
     let gateway = stage.gateway(plan.gateway, How::default())?;
     let tokens: Vec<_> = (0..TOKENS).map(|n| stage.token(&format!("caller-{n}"))).collect();
-    gateway.warm(&tokens[0], MANY_BACKUPS)?;
+    let sample = gateway.warm(&tokens[0], MANY_BACKUPS)?;
+    let bare = stage.bare_of_many(MANY_BACKUPS, &sample)?;
     let paths: Vec<_> = (0..MANY_BACKUPS).map(Stage::path).collect();
     let few = Script { paths: &paths[..FEW_BACKUPS as usize], tokens: &tokens };
     let many = Script { paths: &paths, tokens: &tokens };
     let large_tokens: Vec<_> = (0..TOKENS).map(|n| stage.large_token(&format!("caller-{n}"))).collect();
     let large = Script { paths: few.paths, tokens: &large_tokens };
 
-    let [mut of_few, mut of_many, mut of_large] = [const { Vec::<Round>::new() }; 3];
+    let turns = [(&gateway, &few), (&gateway, &many), (&gateway, &large), (&bare, &few), (&bare, &many)];
+    let mut rounds = turns.map(|_| Vec::<Round>::new());
     for _ in 0..plan.rounds {
-        of_few.push(plan.round(&stage, &gateway, &few, plan.load())?);
-        of_many.push(plan.round(&stage, &gateway, &many, plan.load())?);
-        of_large.push(plan.round(&stage, &gateway, &large, plan.load())?);
+        for ((server, script), rounds) in turns.into_iter().zip(&mut rounds) {
+            rounds.push(plan.round(&stage, server, script, plan.load())?);
+        }
     }
-    let [few_cpu, many_cpu, large_cpu] = [&of_few, &of_many, &of_large].map(|rounds| values(rounds, Round::cpu_us));
-    let [few_rate, many_rate] = [&of_few, &of_many].map(|rounds| values(rounds, Round::per_second));
+    let [few_cpu, many_cpu, large_cpu, bare_few, bare_many] =
+        rounds.each_ref().map(|rounds| values(rounds, Round::cpu_us));
+    let [few_rate, many_rate, ..] = rounds.each_ref().map(|rounds| values(rounds, Round::per_second));
+    let more = |many: &[f64], few: &[f64]| many.iter().zip(few).map(|(many, few)| many - few).collect();
     let what = |backups| format!("{TOKENS} tokens, {backups} backups: CPU");
+    let bare_what = |bodies| format!("bare actix-web, the same requests, {bodies} bodies: CPU");
     Ok(vec![
         Figure::new(what(FEW_BACKUPS), "us", few_cpu.clone(), Target::None),
         Figure::new(what(MANY_BACKUPS), "us", many_cpu.clone(), Target::None),
         Figure::ratio("CPU, many backups / few", &many_cpu, &few_cpu, Target::AtMost(1.1)),
         Figure::ratio("hits a second, many backups / few", &many_rate, &few_rate, Target::AtLeast(0.9)),
+        Figure::new(bare_what(FEW_BACKUPS), "us", bare_few.clone(), Target::None),
+        Figure::new(bare_what(MANY_BACKUPS), "us", bare_many.clone(), Target::None),
+        Figure::ratio("bare actix-web: CPU, many bodies / few", &bare_many, &bare_few, Target::None),
+        Figure::new("CPU of a hit, many backups - few", "us", more(&many_cpu, &few_cpu), Target::None),
+        Figure::new("bare actix-web: CPU, many bodies - few", "us", more(&bare_many, &bare_few), Target::None),
+        Figure::ratio("CPU of a hit / bare, many backups of both", &many_cpu, &bare_many, Target::None),
         Figure::ratio(
             format!("CPU, tokens of {} B / of {} B", large_tokens[0].len(), tokens[0].len()),
             &large_cpu,

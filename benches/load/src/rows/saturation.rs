@@ -14,7 +14,7 @@ use crate::{
     process::CALLERS,
     stage::{How, Server, Stage},
     time::pause,
-    wrk::{self, Connections, Load, Script},
+    wrk::{self, Connections, Load, Scheme, Script},
 };
 
 /// The vendor's own quota.
@@ -38,6 +38,7 @@ pub(super) fn hits_meanwhile(plan: &Plan<'_>) -> Result<Vec<Figure>> {
         threads: 1,
         connections: CONNECTIONS,
         are: Connections::Kept,
+        scheme: Scheme::Http,
         duration: Duration::from_secs(plan.seconds),
     };
 

@@ -5,12 +5,11 @@ use std::time::Duration;
 use aws_lc_rs::signature::{RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents};
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use sandbox::TokenSpec;
-use serde_json::Value;
 
 use super::Plan;
 use crate::{
     Result,
-    client::{Connection, each_once, get},
+    client::{each_once, get},
     figures::{Figure, Target},
     process::SERVER,
     stage::{How, Server, Stage},
@@ -31,7 +30,7 @@ pub(super) fn first_seen(plan: &Plan<'_>) -> Result<Vec<Figure>> {
     let of_known: Vec<_> = (0..TOKENS).map(|n| token(&stage, n % CALLERS, n)).collect();
     let of_new: Vec<_> = (0..TOKENS).map(|n| token(&stage, CALLERS + n, n)).collect();
     let [known, new] = [&of_known, &of_new].map(|tokens| requests(tokens));
-    let verify = Verify::new(&stage)?;
+    let verify = Verify(stage.rsa_key()?);
 
     let [mut seen, mut strangers, mut bare_us, mut raw_us] = [const { Vec::new() }; 4];
     for _ in 0..plan.rounds {
@@ -85,23 +84,9 @@ fn cpu_us(server: &Server, requests: &[Vec<u8>]) -> Result<f64> {
 }
 
 /// The signature check that nobody can do without.
-struct Verify {
-    n: Vec<u8>,
-    e: Vec<u8>,
-}
+struct Verify(RsaPublicKeyComponents<Vec<u8>>);
 
 impl Verify {
-    fn new(stage: &Stage) -> Result<Self> {
-        let issuer = stage.sandbox.issuer_url();
-        let address = issuer.strip_prefix("http://").ok_or("the sandbox speaks http")?.parse()?;
-        let answer = Connection::open(address)?.ask(b"GET /jwks HTTP/1.1\r\nHost: issuer\r\n\r\n")?;
-        let keys: Value = serde_json::from_slice(&answer.body)?;
-        let key = keys["keys"].as_array().and_then(|keys| keys.iter().find(|key| key["kty"] == "RSA"));
-        let key = key.ok_or("the sandbox has an RSA key")?;
-        let part = |name: &str| BASE64_URL_SAFE_NO_PAD.decode(key[name].as_str().unwrap_or(""));
-        Ok(Self { n: part("n")?, e: part("e")? })
-    }
-
     /// A verification, in microseconds. Nothing else runs on this core meanwhile, so its time is its CPU.
     fn cpu_us(&self, tokens: &[String]) -> Result<f64> {
         let parts = tokens.iter().map(|token| {
@@ -109,8 +94,7 @@ impl Verify {
             Ok((signed, BASE64_URL_SAFE_NO_PAD.decode(signature)?))
         });
         let parts = parts.collect::<Result<Vec<_>>>()?;
-        let key = RsaPublicKeyComponents { n: &self.n, e: &self.e };
-        let key = key.to_parsed_public_key(&RSA_PKCS1_2048_8192_SHA256)?;
+        let key = self.0.to_parsed_public_key(&RSA_PKCS1_2048_8192_SHA256)?;
         let mut fastest = Duration::MAX;
         for chunk in parts.chunks(TOKENS / 10) {
             let began = now();
