@@ -72,14 +72,13 @@ impl Document {
         self.urls.files().nth(usize::try_from(n).ok()?.checked_sub(1)?)
     }
 
-    /// Bytes that this takes beside its own fixed size: the body, with what an allocator rounds it up by, and what is known
-    /// of each URL. The names are shared with the key.
+    /// Bytes that this takes beside its own fixed size: the body and what is kept of the URLs beside it, with what an
+    /// allocator rounds them up by, and each URL's fingerprint in two lists. The names are shared with the key.
     fn weight_bytes(&self) -> usize {
         const NAMES_AND_NODES: usize = 256;
-        const FINGERPRINT: usize = 35;
-        let body = self.body.0.len() + self.body.0.len() / 8;
-        let fingerprints = self.urls.urls().count() * FINGERPRINT;
-        body + self.urls.own_bytes(&self.body.0) + fingerprints + NAMES_AND_NODES
+        const FINGERPRINTS: usize = 2 * 35;
+        let texts = self.body.0.len() + self.urls.own_bytes(&self.body.0);
+        texts + texts / 8 + self.urls.urls().count() * FINGERPRINTS + NAMES_AND_NODES
     }
 }
 
@@ -103,5 +102,43 @@ fn addresses(file: BackupFile<'_>, network: Network) -> impl Iterator<Item = Sig
 impl fmt::Debug for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Body").field("bytes", &self.0.len()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{
+        cache::Now,
+        domain::{Clock, clock::from_unix_seconds},
+        tencent::wire,
+    };
+
+    #[test]
+    fn a_document_shows_neither_its_urls_nor_its_body() {
+        let now = Now::of(&Clock::manual(from_unix_seconds(1_551_952_863)));
+        let lifetime = Lifetime {
+            fetched_at: now.wall,
+            fetched_monotonic: now.monotonic,
+            expires_at: now.wall + Duration::from_secs(60),
+            carries_security_token: false,
+        };
+        let answer = br#"{"Response": {"RequestId": "id-1", "DownloadUrl": ["https://h/k.rdb?sign=secret"]}}"#;
+        let render: Render = |document, _| document.urls.urls().map(SignedUrl::expose).collect::<String>().into();
+        let document = Document::new(
+            InstanceId::try_from("crs-4y9t57vt").unwrap(),
+            BackupId::try_from("678362566696298532848117").unwrap(),
+            Region::try_from("ap-chengdu").unwrap(),
+            wire::backup_urls(answer).unwrap(),
+            &lifetime,
+            render,
+        );
+
+        let shown = format!("{document:?}");
+
+        assert_eq!(document.body(), "https://h/k.rdb?sign=secret");
+        assert!(shown.contains("k.rdb") && !shown.contains("secret"), "{shown}");
     }
 }

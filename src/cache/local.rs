@@ -62,7 +62,7 @@ const MOST_SHARDS: usize = 16;
 const SHARD_BYTES: u64 = 4 << 20;
 
 /// What an entry weighs as a rule; so many are remembered by name for a while after they were dropped.
-const USUAL_BYTES: u64 = 16 << 10;
+const USUAL_BYTES: u64 = 8 << 10;
 
 /// The part of the room for what was asked for again. The other half is the newest's, whoever is asked for meanwhile:
 /// what was just fetched is what will be asked for next.

@@ -96,6 +96,7 @@ pub(crate) fn run(arguments: &Arguments) -> io::Result<()> {
         .workers(workers)
         .max_connections(25_000)
         .backlog(backlog)
+        .tcp_nodelay(true)
         .keep_alive(std::time::Duration::from_secs(75))
         .disable_signals()
         .bind((Ipv4Addr::LOCALHOST, 0))?;

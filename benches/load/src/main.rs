@@ -27,7 +27,7 @@ use mimalloc::MiMalloc;
 use crate::rows::Row;
 
 /// The gateway's, so that the yardstick, which is this program, too, has no other. It holds so little at once that its own
-/// hit costs the same with glibc's (9.4 µs beside 9.5): the comparison is fair by either, and this one leaves nothing to ask.
+/// hit costs the same with glibc's: the comparison is fair by either, and this one leaves nothing to ask.
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 

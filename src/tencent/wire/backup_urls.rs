@@ -96,7 +96,7 @@ pub fn backup_urls(answer: &[u8]) -> Result<BackupUrls, CallError> {
         return Err(CallError::Malformed(Defect::NoFiles));
     }
     let files = infos.iter().map(Info::read).collect::<Result<Vec<_>, _>>();
-    files.and_then(|files| BackupUrls::new(files, request_id)).map_err(CallError::Malformed)
+    files.and_then(|files| BackupUrls::new(&files, request_id)).map_err(CallError::Malformed)
 }
 
 /// The lists of the older form, paired by their order.

@@ -50,22 +50,21 @@ struct Place {
 }
 
 impl BackupUrls {
-    /// Keeps a copy of `files`.
+    /// Keeps a copy of the texts of `files`.
     ///
     /// # Errors
     ///
     /// [`Defect::TooLong`] where their texts are longer than 4 GiB together.
-    pub(super) fn new<'a>(
-        files: impl IntoIterator<Item = BackupFile<'a>>,
-        request_id: UpstreamRequestId,
-    ) -> Result<Self, Defect> {
-        let mut texts = String::new();
+    pub(super) fn new(files: &[BackupFile<'_>], request_id: UpstreamRequestId) -> Result<Self, Defect> {
+        let length = |file: &BackupFile<'_>| file.name.len() + file.urls().map(|url| url.expose().len()).sum::<usize>();
+        // As long as they are, for they are kept.
+        let mut texts = String::with_capacity(files.iter().map(length).sum());
         let mut keep = |text: &str| {
             let at = texts.len();
             texts.push_str(text);
             Place::new(at, text.len())
         };
-        let mut places = |file: BackupFile<'_>| {
+        let mut places = |file: &BackupFile<'_>| {
             Ok(Places {
                 name: keep(file.name)?,
                 size_bytes: file.size_bytes,
@@ -73,7 +72,7 @@ impl BackupUrls {
                 inner_download_url: keep(file.inner_download_url.map_or("", SignedUrl::expose))?,
             })
         };
-        let files = files.into_iter().map(&mut places).collect::<Result<_, Defect>>()?;
+        let files = files.iter().map(&mut places).collect::<Result<_, Defect>>()?;
         Ok(Self { request_id, texts: texts.into(), files })
     }
 
@@ -97,8 +96,8 @@ impl BackupUrls {
         self.urls().any(|url| cos_url::carries_security_token(url.expose()))
     }
 
-    /// Reads the texts in `answer` from now on and lets go of what held them, where all of them stand there byte for byte.
-    /// Else nothing changes.
+    /// Reads the texts in `answer` from now on and lets go of what held them, where all of them stand there byte for byte
+    /// and in their order. Else nothing changes.
     pub fn read_in(&mut self, answer: &Bytes) {
         if let Some(files) = self.places_in(answer)
             && let Ok(answer) = ByteString::try_from(answer.clone())
@@ -115,11 +114,11 @@ impl BackupUrls {
 
     fn places_in(&self, answer: &[u8]) -> Option<Box<[Places]>> {
         let answer = str::from_utf8(answer).ok()?;
-        // Mostly the texts follow each other there as they do here.
+        // Forwards alone, so that it is one pass over the answer, whatever the texts are.
         let mut from = 0;
         let mut find = |place: Option<Place>| {
             let Some(text) = self.text(place) else { return Some(None) };
-            let at = answer[from..].find(text).map(|at| from + at).or_else(|| answer.find(text))?;
+            let at = from + answer[from..].find(text)?;
             from = at + text.len();
             Place::new(at, text.len()).ok()
         };
@@ -179,7 +178,7 @@ mod tests {
     use super::*;
 
     fn urls(files: &[BackupFile<'_>]) -> BackupUrls {
-        BackupUrls::new(files.iter().copied(), UpstreamRequestId::new("id-1")).unwrap()
+        BackupUrls::new(files, UpstreamRequestId::new("id-1")).unwrap()
     }
 
     fn file(name: &'static str) -> BackupFile<'static> {
@@ -195,10 +194,9 @@ mod tests {
     #[test]
     fn texts_are_read_in_the_answer_where_all_of_them_stand_there() {
         let answers = [
-            // In their order, in another, with one inside another.
             "k.rdb https://p/k.rdb?sign=a https://i/k.rdb?sign=b",
-            "https://i/k.rdb?sign=b https://p/k.rdb?sign=a k.rdb",
-            "https://i/k.rdb?sign=b https://p/k.rdb?sign=a",
+            // Where it stands does not matter, as long as it is the same text.
+            "{\"a\":\"k.rdb\",\"name\":\"k.rdb\",\"1\":\"https://p/k.rdb?sign=a\",\"2\":\"https://i/k.rdb?sign=b\"}",
         ];
         for answer in answers.map(Bytes::from) {
             let kept = urls(&[file("k.rdb")]);
@@ -212,9 +210,10 @@ mod tests {
     }
 
     #[test]
-    fn texts_stay_where_they_are_when_the_answer_lacks_or_alters_one() {
-        let answers: [&[u8]; 4] = [
+    fn texts_stay_where_they_are_when_the_answer_lacks_alters_or_moves_one() {
+        let answers: [&[u8]; 5] = [
             b"",
+            b"https://i/k.rdb?sign=b https://p/k.rdb?sign=a k.rdb",
             b"k.rdb https://p/k.rdb?sign=a",
             b"k\\u002erdb https:\\/\\/p\\/k.rdb?sign=a https:\\/\\/i\\/k.rdb?sign=b",
             b"k.rdb https://p/k.rdb?sign=a https://i/k.rdb?sign=b \xff",
@@ -228,6 +227,19 @@ mod tests {
             assert_eq!(read, kept);
             assert_eq!(read.own_bytes(&answer), size_of::<Places>() + kept.texts.len(), "{answer:?}");
         }
+    }
+
+    /// Were it looked for from the beginning each time, this would take minutes.
+    #[test]
+    fn an_answer_made_to_be_searched_again_and_again_is_searched_once() {
+        let files = vec![file("{\"a\""); 20_000];
+        let answer = Bytes::from(format!("{{\"a\":[{}]}}", "\"{\\\"a\\\"\",".repeat(files.len() * 8)));
+        let mut read = urls(&files);
+
+        read.read_in(&answer);
+
+        assert_eq!(read.files().len(), files.len());
+        assert!(read.files().eq(files));
     }
 
     #[test]
@@ -258,7 +270,8 @@ mod tests {
                 download_url: url(at),
                 inner_download_url: url(4 - at).filter(|_| at % 2 == 1),
             }).collect();
-            let answer = if is_whole { [answer, names.concat(), texts.concat()].concat() } else { answer };
+            let shown = |file: &BackupFile<'_>| file.urls().fold(file.name.to_owned(), |all, url| all + url.expose());
+            let answer = if is_whole { answer + &files.iter().map(shown).collect::<String>() } else { answer };
             let answer = Bytes::from(answer);
 
             let mut read = urls(&files);

@@ -81,7 +81,7 @@ mod tests {
         let mut files: Vec<_> = urls.files().collect();
         files[0].size_bytes = None;
         files[1].inner_download_url = None;
-        let sparse = BackupUrls::new(files, urls.request_id.clone()).expect("it is no longer");
+        let sparse = BackupUrls::new(&files, urls.request_id.clone()).expect("it is no longer");
 
         for urls in [urls.clone(), sparse] {
             assert_eq!(backup_urls(&kept_backup_urls(&urls)), Ok(urls));

@@ -10,7 +10,7 @@ use crate::{
     figures::{Figure, Target},
     stage::{How, Server, Stage},
     time::{now, pause},
-    wrk::{self, Script},
+    wrk::{self, Load, Script},
 };
 
 /// Connections of a burst. The gateway has room for 4096 on each worker.
@@ -28,6 +28,9 @@ const OTHERS: usize = 16;
 /// Until the load has begun.
 const ONSET: Duration = Duration::from_millis(300);
 
+/// How long the load lasts: longer than any burst.
+const LOAD: Duration = Duration::from_secs(3);
+
 pub(super) fn bursts(plan: &Plan<'_>) -> Result<Vec<Figure>> {
     let stage = Stage::new()?;
     let token = stage.token("alice");
@@ -36,8 +39,9 @@ pub(super) fn bursts(plan: &Plan<'_>) -> Result<Vec<Figure>> {
     let most = fs::read_to_string("/proc/sys/net/core/somaxconn")?;
     let mut figures = Vec::new();
 
-    let busy = while_busy(plan, &stage, &gateway, token)?;
+    let (busy, shares) = while_busy(plan, &stage, &gateway, token)?;
     figures.extend(slow("the gateway, its worker busy", &busy));
+    figures.push(Figure::new("the same: so busy it was", "%", shares, Target::None));
     let ours = while_still(&gateway)?;
     figures.push(taken(&format!("the gateway's queue (net.core.somaxconn {})", most.trim()), &ours));
     figures.extend(slow("the gateway, still for 0.2 s", &ours));
@@ -85,26 +89,30 @@ fn while_still(server: &Server) -> Result<Vec<Burst>> {
     BURSTS.into_iter().map(each).collect()
 }
 
-/// Bursts while the server has as much to do as it can.
-fn while_busy(plan: &Plan<'_>, stage: &Stage, server: &Server, token: String) -> Result<Vec<Burst>> {
+/// Bursts while the server has as much to do as it can, and how much of a core it used in each, in percent.
+fn while_busy(plan: &Plan<'_>, stage: &Stage, server: &Server, token: String) -> Result<(Vec<Burst>, Vec<f64>)> {
     let (paths, tokens) = ([Stage::path(0)], [token]);
     let script = Script { paths: &paths, tokens: &tokens };
-    let load = plan.load();
+    let load = Load { duration: LOAD, ..plan.load() };
     let each = |count| {
         let before = server.process.open_files()?;
-        let burst = thread::scope(|scope| {
+        let burst = thread::scope(|scope| -> Result<_> {
             let busy = scope.spawn(|| {
                 wrk::ask(stage.folder.path(), server.address, &script, load).map_err(|error| error.to_string())
             });
             pause(ONSET);
+            let (began, used) = (now(), server.process.cpu()?);
             let burst = burst(server.address, count, || Ok(()));
+            let used = server.process.cpu()? - used;
+            let share = 100.0 * used.as_secs_f64() / began.elapsed().as_secs_f64();
             busy.join().map_err(|_| "the load has panicked")??;
-            burst
+            Ok((burst?, share))
         })?;
         is_over(server, before)?;
         Ok(burst)
     };
-    BURSTS.into_iter().map(each).collect()
+    let bursts: Result<Vec<_>> = BURSTS.into_iter().map(each).collect();
+    Ok(bursts?.into_iter().unzip())
 }
 
 /// Waits until a server has accepted and closed what was reset, so that the next burst meets it as this one did.

@@ -48,7 +48,12 @@ pub(super) fn beside_us(plan: &Plan<'_>) -> Result<Vec<Figure>> {
     let their_busy = values(&theirs, Round::busy_percent);
     Ok(vec![
         Figure::new("the gateway beside HAProxy: CPU of a hit", "us", our_cpu.clone(), Target::None),
-        Figure::new(format!("HAProxy {version}: CPU of a hit"), "us", their_cpu.clone(), Target::None),
+        Figure::new(
+            format!("HAProxy {version}, verifying each time: CPU of a hit"),
+            "us",
+            their_cpu.clone(),
+            Target::None,
+        ),
         Figure::ratio("CPU of a hit, the gateway / HAProxy", &our_cpu, &their_cpu, Target::None),
         Figure::new("the gateway beside HAProxy: hits", "1/s", our_rate.clone(), Target::None),
         Figure::new(format!("HAProxy {version}: hits"), "1/s", their_rate.clone(), Target::None),

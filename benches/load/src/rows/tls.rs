@@ -79,7 +79,7 @@ pub(super) fn handshakes(plan: &Plan<'_>) -> Result<Vec<Figure>> {
         Figure::ratio("TLS on top, resumed / full (ECDSA P-256)", &resumed, &full, Target::None),
         Figure::ratio("TLS on top, resumed / full (RSA-2048)", &resumed, &by_rsa, Target::None),
         Figure::new("connections kept, without TLS: CPU of a hit", "us", kept.clone(), Target::None),
-        Figure::new("connections kept, over TLS 1.3: CPU of a hit", "us", kept_secure.clone(), Target::None),
+        Figure::new("connections kept, over TLS: CPU of a hit", "us", kept_secure.clone(), Target::None),
         Figure::ratio("CPU of a hit on a kept connection, TLS / without", &kept_secure, &kept, Target::None),
     ])
 }
