@@ -55,6 +55,9 @@ pub const PLAIN_ON_TLS: &str = "HTTP/1.1 400 Bad Request\r\nConnection: close\r\
 pub const HEAD_TOO_LARGE: &str =
     "HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
 
+/// The whole answer to a head that takes too long, in the parser's place.
+pub const HEAD_TOO_SLOW: &str = "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+
 /// Routes of the public listener. Those of the resources are not among them: the [outermost layer](outermost()) leads
 /// them to their gate.
 pub fn public(config: &mut web::ServiceConfig) {

@@ -10,6 +10,7 @@ pub struct Conversation(Rc<State>);
 #[derive(Debug, Default)]
 struct State {
     turn: Cell<Turn>,
+    asked: Cell<u32>,
     is_of_one_request: bool,
 }
 
@@ -31,7 +32,7 @@ pub enum Turn {
 impl Conversation {
     /// One whose first answer is the last.
     pub fn of_one_request() -> Self {
-        Self(Rc::new(State { turn: Cell::default(), is_of_one_request: true }))
+        Self(Rc::new(State { is_of_one_request: true, ..State::default() }))
     }
 
     /// Whose turn it is.
@@ -39,10 +40,16 @@ impl Conversation {
         self.0.turn.get()
     }
 
+    /// How many requests have come.
+    pub fn asked(&self) -> u32 {
+        self.0.asked.get()
+    }
+
     /// A request has come; whether it is to be answered. None is after the last answer (RFC 9112, section 9.6).
     pub(super) fn asks(&self) -> bool {
         let is_over = matches!(self.0.turn.get(), Turn::Nobody | Turn::Over);
         self.0.turn.set(if is_over { Turn::Over } else { Turn::Gateway });
+        self.0.asked.set(self.0.asked.get().wrapping_add(1));
         !is_over
     }
 
@@ -61,8 +68,8 @@ mod tests {
         let beneath = Conversation::default();
         let above = beneath.clone();
 
-        for _ in 0..2 {
-            assert_eq!(beneath.turn(), Turn::Client);
+        for asked in 0..2 {
+            assert_eq!((beneath.turn(), beneath.asked()), (Turn::Client, asked));
             assert!(above.asks());
             assert_eq!(beneath.turn(), Turn::Gateway);
             above.answered(false);

@@ -1,8 +1,10 @@
 //! A connection of a client, plain or over TLS, as the web server reads and writes it.
 //!
-//! It bounds what a client may say before it is answered. What is in order passes through untouched.
+//! It bounds what a client may say before it is answered, and how long it may take over a request and over an answer.
+//! What is in order passes through untouched.
 
 mod intake;
+mod patience;
 
 use std::{
     io,
@@ -18,8 +20,11 @@ use tokio::{
 };
 use tokio_rustls::server::TlsStream;
 
-use self::intake::{Intake, LONGEST_FAREWELL, Next};
-use super::tls::Admitted;
+use self::{
+    intake::{Intake, LONGEST_FAREWELL, Next},
+    patience::Patience,
+};
+use super::{limits::Connections, tls::Admitted};
 use crate::http::{self, Conversation, Lease, Turn};
 
 /// How long a client may take to go once it has had its last answer.
@@ -30,6 +35,7 @@ pub(super) struct Connection {
     lease: Option<Lease>,
     conversation: Conversation,
     intake: Intake,
+    patience: Patience,
     /// Whoever is to read on once something has been written.
     waits: Option<Waker>,
     farewell: Option<Pin<Box<Sleep>>>,
@@ -42,7 +48,7 @@ enum Transport {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-/// A head that was too large is being refused.
+/// A head that is too large or too slow is being refused.
 struct Refusal {
     unwritten: &'static [u8],
     is_shut: bool,
@@ -50,16 +56,25 @@ struct Refusal {
 }
 
 impl Connection {
-    pub(super) fn plain(stream: TcpStream, conversation: Conversation) -> Self {
-        Self::new(Transport::Plain(stream), None, conversation)
+    pub(super) fn plain(stream: TcpStream, conversation: Conversation, may: Connections) -> Self {
+        Self::new(Transport::Plain(stream), None, conversation, may)
     }
 
-    pub(super) fn over_tls(Admitted { stream, lease }: Admitted, conversation: Conversation) -> Self {
-        Self::new(Transport::Tls(Box::new(stream)), Some(lease), conversation)
+    pub(super) fn over_tls(Admitted { stream, lease }: Admitted, conversation: Conversation, may: Connections) -> Self {
+        Self::new(Transport::Tls(Box::new(stream)), Some(lease), conversation, may)
     }
 
-    fn new(transport: Transport, lease: Option<Lease>, conversation: Conversation) -> Self {
-        Self { transport, lease, conversation, intake: Intake::default(), waits: None, farewell: None, refusal: None }
+    fn new(transport: Transport, lease: Option<Lease>, conversation: Conversation, may: Connections) -> Self {
+        Self {
+            transport,
+            lease,
+            conversation,
+            intake: Intake::default(),
+            patience: Patience::new(may),
+            waits: None,
+            farewell: None,
+            refusal: None,
+        }
     }
 
     /// How long the connection may go on, where anybody has a say.
@@ -84,19 +99,28 @@ impl Connection {
             return read;
         }
         self.intake.has_parsed();
-        if self.conversation.turn() == Turn::Nobody && self.poll_farewell(cx).is_ready() {
-            return Poll::Ready(Ok(()));
+        match self.conversation.turn() {
+            Turn::Client => self.poll_client(cx),
+            Turn::Nobody => self.poll_farewell(cx).map(Ok),
+            Turn::Gateway | Turn::Over => Poll::Pending,
         }
-        Poll::Pending
+    }
+
+    /// Waits for the client, whose turn it is, as long as it may take.
+    fn poll_client(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let has_begun = self.intake.has_begun();
+        match self.patience.poll_client(cx, self.conversation.asked(), has_begun) {
+            Poll::Ready(()) if has_begun => self.poll_refuse(cx, http::HEAD_TOO_SLOW),
+            poll => poll.map(Ok),
+        }
     }
 
     /// Answers in the parser's place, and reads what the client still sends, so that it sees the answer and not a reset.
-    fn poll_refuse(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let refusal = self.refusal.get_or_insert_with(|| Refusal {
-            unwritten: http::HEAD_TOO_LARGE.as_bytes(),
-            is_shut: false,
-            discarded: 0,
-        });
+    ///
+    /// The answer is the one that the first call names.
+    fn poll_refuse(&mut self, cx: &mut Context<'_>, answer: &'static str) -> Poll<io::Result<()>> {
+        let refusal =
+            self.refusal.get_or_insert_with(|| Refusal { unwritten: answer.as_bytes(), is_shut: false, discarded: 0 });
         while let Poll::Ready(written) = self.transport.poll_write(cx, refusal.unwritten) {
             let written = written?;
             refusal.unwritten = refusal.unwritten.get(written..).unwrap_or_default();
@@ -126,11 +150,15 @@ impl Connection {
         self.farewell.get_or_insert_with(|| Box::pin(sleep(FAREWELL))).as_mut().poll(cx)
     }
 
-    fn has_written(&mut self, written: &Poll<io::Result<usize>>) {
+    fn has_written(&mut self, cx: &mut Context<'_>, written: &Poll<io::Result<usize>>) {
         match written {
-            Poll::Pending => self.intake.is_blocked(),
+            Poll::Pending => {
+                self.intake.is_blocked();
+                self.patience.is_blocked(cx);
+            }
             Poll::Ready(outcome) => {
                 self.intake.has_written(*outcome.as_ref().unwrap_or(&0));
+                self.patience.has_written();
                 if let Some(waker) = self.waits.take() {
                     waker.wake();
                 }
@@ -143,7 +171,10 @@ impl AsyncRead for Connection {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if this.refusal.is_some() {
-            return this.poll_refuse(cx);
+            return this.poll_refuse(cx, http::HEAD_TOO_LARGE);
+        }
+        if this.patience.poll_unread(cx).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
         match this.intake.next(this.conversation.turn()) {
             Next::Read(room) => this.poll_read_at_most(cx, buffer, room),
@@ -155,7 +186,7 @@ impl AsyncRead for Connection {
                 this.waits = Some(cx.waker().clone());
                 Poll::Pending
             }
-            Next::Refuse => this.poll_refuse(cx),
+            Next::Refuse => this.poll_refuse(cx, http::HEAD_TOO_LARGE),
             Next::End => Poll::Ready(Ok(())),
         }
     }
@@ -169,7 +200,7 @@ impl AsyncWrite for Connection {
             return Poll::Ready(Ok(bytes.len()));
         }
         let written = this.transport.poll_write(cx, bytes);
-        this.has_written(&written);
+        this.has_written(cx, &written);
         written
     }
 

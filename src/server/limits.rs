@@ -32,6 +32,8 @@ pub(super) struct Connections {
     pub(super) keep_alive: Duration,
     /// How long a client may take over the head of a request.
     pub(super) request_head: Duration,
+    /// How long a client may take nothing of an answer that is ready for it.
+    pub(super) unread: Duration,
     /// How long one that is being closed may take to do so.
     pub(super) disconnect: Duration,
 }
@@ -46,6 +48,8 @@ impl Connections {
             keep_alive: Duration::from_secs(75),
             // A head comes in one segment or a few. Whoever takes longer holds a place on purpose.
             request_head: Duration::from_secs(5),
+            // A network that loses packets is silent for seconds, not for half a minute.
+            unread: Duration::from_secs(30),
             disconnect: Duration::from_secs(2),
         }
     }
@@ -58,6 +62,7 @@ impl Connections {
             most,
             keep_alive: Duration::ZERO,
             request_head: Duration::from_secs(2),
+            unread: Duration::from_secs(2),
             disconnect: Duration::from_secs(1),
         }
     }

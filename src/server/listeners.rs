@@ -182,13 +182,15 @@ fn serve(
                 async move {
                     let Some(gate) = gate else {
                         let peer = stream.peer_addr().ok();
-                        return Ok((Connection::plain(stream, conversation), peer));
+                        return Ok((Connection::plain(stream, conversation, connections), peer));
                     };
                     // What ended here has been counted and logged; the web server does not care.
                     // Boxed, for a handshake takes kilobytes that the connection would keep, a plain one too.
                     let admitted = Box::pin(gate.admit(stream)).await;
                     drop(shaking_hands);
-                    admitted.map(|(admitted, peer)| (Connection::over_tls(admitted, conversation), peer)).ok_or(())
+                    admitted
+                        .map(|(admitted, peer)| (Connection::over_tls(admitted, conversation, connections), peer))
+                        .ok_or(())
                 }
             });
             admit.and_then(service.map_err(|_| ()))

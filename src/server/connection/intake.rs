@@ -67,6 +67,11 @@ impl Intake {
         self.unparsed += count;
     }
 
+    /// Whether something was read that has not been answered.
+    pub(super) fn has_begun(&self) -> bool {
+        self.unanswered > 0
+    }
+
     /// Nothing more was there, so the parser looks at what it has.
     pub(super) fn has_parsed(&mut self) {
         self.unparsed = 0;

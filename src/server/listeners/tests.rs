@@ -16,7 +16,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 const BRIEF: Duration = Duration::from_millis(400);
 
-/// A server of one route on a thread of its own, until it is dropped.
+/// More than the system keeps of an answer for a client that does not read it.
+const LARGE: usize = 32 << 20;
+
+/// A server of two routes on a thread of its own, until it is dropped.
 struct Serving {
     address: SocketAddr,
     stop: actix_web::dev::ServerHandle,
@@ -33,6 +36,7 @@ impl Serving {
                 let service = Service { workers: 1, connections, grace: Duration::from_secs(1) };
                 let routes = |config: &mut web::ServiceConfig| {
                     config.route("/", web::get().to(async || "here"));
+                    config.route("/large", web::get().to(async || vec![b' '; LARGE]));
                 };
                 let server = serve(listener, service, None, || None, routes).unwrap();
                 sender.send((address, server.handle())).unwrap();
@@ -122,6 +126,107 @@ fn a_head_that_takes_too_long_is_a_408_and_the_end_of_the_connection() {
 
     assert!(began.elapsed() >= BRIEF, "{:?}", began.elapsed());
     assert!(told.iter().all(|text| text.starts_with("HTTP/1.1 408")), "{told:?}");
+}
+
+#[test]
+fn a_further_head_that_takes_too_long_is_one_too() {
+    let serving = Serving::with(Connections { request_head: BRIEF, ..Connections::at_most(16) });
+    let kept = |requests| {
+        let mut stream = serving.connect();
+        for _ in 0..requests {
+            ask(&mut stream);
+            answer(&mut stream);
+        }
+        stream
+    };
+    let mut slow = [kept(1), kept(3), kept(1), kept(0)];
+    let [once, later, dribbles, at_once] = &mut slow;
+    let began = now();
+    once.write_all(b"GET / HTTP/1.1\r\nHost: gate").unwrap();
+    later.write_all(b"\r\n").unwrap();
+    // In one piece with a request that is answered.
+    at_once.write_all(b"GET / HTTP/1.1\r\nHost: gateway\r\n\r\nGET / HT").unwrap();
+    answer(at_once);
+    at_once.write_all(b"TP").unwrap();
+    dribbles.write_all(b"GET / HTTP/1.1\r\n").unwrap();
+    dribbles.set_read_timeout(Some(BRIEF / 8)).unwrap();
+    while began.elapsed() < PATIENCE && dribbles.peek(&mut [0; 1]).is_err() {
+        dribbles.write_all(b"X").unwrap();
+    }
+    dribbles.set_read_timeout(Some(PATIENCE)).unwrap();
+
+    let told = slow.each_mut().map(rest);
+
+    let took = began.elapsed();
+    assert!(told.iter().all(|text| text.starts_with("HTTP/1.1 408")), "{told:?}");
+    assert!((BRIEF..PATIENCE).contains(&took), "{took:?}");
+}
+
+#[test]
+fn the_beginning_of_a_head_does_not_keep_an_idle_connection_open() {
+    let brief = Connections { request_head: BRIEF, keep_alive: BRIEF * 2, ..Connections::at_most(16) };
+    let serving = Serving::with(brief);
+    let mut stream = serving.connect();
+    ask(&mut stream);
+    answer(&mut stream);
+    let began = now();
+
+    // The timer of the second request wakes the connection, which is not idle for the web server from then on.
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: gateway\r\n\r\nGET / HTTP/1.1\r\nHo").unwrap();
+    answer(&mut stream);
+    let said = rest(&mut stream);
+
+    assert_eq!(said, "");
+    assert!(began.elapsed() >= BRIEF * 2, "{:?}", began.elapsed());
+}
+
+#[test]
+fn a_connection_that_goes_on_asking_is_not_taken_for_a_slow_one() {
+    let serving = Serving::with(Connections { request_head: BRIEF, ..Connections::at_most(16) });
+    let mut stream = serving.connect();
+
+    for pause in [0, 1, 3, 1, 6, 2, 5, 9, 4] {
+        thread::sleep(BRIEF / 4 * pause);
+        stream.write_all(b"GET / HTTP/1.1\r\n").unwrap();
+        thread::sleep(BRIEF / 8);
+        stream.write_all(b"Host: gateway\r\n\r\n").unwrap();
+        assert!(answer(&mut stream).starts_with("HTTP/1.1 200"), "after {pause}");
+    }
+}
+
+#[test]
+fn a_client_that_does_not_read_its_answer_gives_up_its_place() {
+    let serving = Serving::with(Connections { unread: BRIEF, ..Connections::at_most(1) });
+    let mut idle = serving.connect();
+    idle.write_all(b"GET /large HTTP/1.1\r\nHost: gateway\r\n\r\n").unwrap();
+    idle.read_exact(&mut [0; 1]).unwrap();
+    let began = now();
+
+    let mut next = serving.connect();
+    ask(&mut next);
+
+    assert!(answer(&mut next).starts_with("HTTP/1.1 200"));
+    assert!(began.elapsed() >= BRIEF / 2, "{:?}", began.elapsed());
+}
+
+#[test]
+fn a_client_that_reads_slowly_is_answered_to_the_end() {
+    let serving = Serving::with(Connections { unread: BRIEF, request_head: BRIEF, ..Connections::at_most(1) });
+    let mut slow = serving.connect();
+    ask(&mut slow);
+    answer(&mut slow);
+    slow.write_all(b"GET /large HTTP/1.1\r\nHost: gateway\r\nConnection: close\r\n\r\n").unwrap();
+
+    let (mut read, mut buffer) = (0, vec![0; LARGE / 8]);
+    loop {
+        match slow.read(&mut buffer).unwrap() {
+            0 => break,
+            count => read += count,
+        }
+        thread::sleep(BRIEF / 16);
+    }
+
+    assert!(read > LARGE, "{read}");
 }
 
 #[test]
