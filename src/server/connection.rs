@@ -100,18 +100,12 @@ impl Connection {
         }
         self.intake.has_parsed();
         match self.conversation.turn() {
-            Turn::Client => self.poll_client(cx),
+            Turn::Client if self.intake.has_begun() => match self.patience.poll_head(cx, self.conversation.asked()) {
+                Poll::Ready(()) => self.poll_refuse(cx, http::HEAD_TOO_SLOW),
+                Poll::Pending => Poll::Pending,
+            },
             Turn::Nobody => self.poll_farewell(cx).map(Ok),
-            Turn::Gateway | Turn::Over => Poll::Pending,
-        }
-    }
-
-    /// Waits for the client, whose turn it is, as long as it may take.
-    fn poll_client(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let has_begun = self.intake.has_begun();
-        match self.patience.poll_client(cx, self.conversation.asked(), has_begun) {
-            Poll::Ready(()) if has_begun => self.poll_refuse(cx, http::HEAD_TOO_SLOW),
-            poll => poll.map(Ok),
+            Turn::Client | Turn::Gateway | Turn::Over => Poll::Pending,
         }
     }
 

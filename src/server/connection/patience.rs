@@ -10,51 +10,46 @@ use tokio::time::{Sleep, sleep};
 
 use crate::server::limits::Connections;
 
-/// How long a client may take over a request behind its first, and over reading its answers.
+/// How long a client may take over the head of a request behind its first, and over reading its answers.
 ///
 /// The web server has timers for the first head of a connection and for one that is idle. It has none for a further
-/// head, and takes a connection on which one has begun for idle no longer.
+/// head, and a connection on which one has begun is not idle to it.
 pub(super) struct Patience {
     head: Duration,
-    idle: Duration,
     unread: Duration,
     /// Set when a head has begun, and left to run when that one has ended: a timer for each request would be felt.
-    over_request: Option<OverRequest>,
+    over_head: Option<OverHead>,
     over_answer: Option<Pin<Box<Sleep>>>,
 }
 
-struct OverRequest {
+struct OverHead {
     end: Pin<Box<Sleep>>,
-    /// What it was set for: the request behind so many, and whether that had begun.
-    of: (u32, bool),
+    /// How many requests had come before the one that it was set for.
+    asked: u32,
 }
 
 impl Patience {
     pub(super) fn new(may: Connections) -> Self {
-        let Connections { request_head: head, keep_alive: idle, unread, .. } = may;
-        Self { head, idle, unread, over_request: None, over_answer: None }
+        Self { head: may.request_head, unread: may.unread, over_head: None, over_answer: None }
     }
 
-    /// It is the client's turn, after so many requests; it says nothing at the moment, and the next one has begun or has
-    /// not, as far as is known: its beginning may have come in one piece with the request before it.
+    /// A request has begun, after so many others, and the client says nothing at the moment.
     ///
-    /// Ready when that has been so for too long, and the client has taken what it was answered: for once to twice as long as it may, where the timer was set for an
-    /// earlier request.
-    pub(super) fn poll_client(&mut self, cx: &mut Context<'_>, asked: u32, has_begun: bool) -> Poll<()> {
+    /// Ready when that has been so for too long and the client has taken what it was answered: for once to twice as long
+    /// as it may, where the timer was set for an earlier request.
+    pub(super) fn poll_head(&mut self, cx: &mut Context<'_>, asked: u32) -> Poll<()> {
         if asked == 0 || self.over_answer.is_some() {
             return Poll::Pending;
         }
-        let of = (asked, has_begun);
-        if let Some(over) = &self.over_request {
-            // Nobody but the connection's task is ever woken by it, so it need not be asked in order to wake.
-            match over.end.is_elapsed() {
-                true if over.of == of => return Poll::Ready(()),
-                false if over.of == of || over.of.1 => return Poll::Pending,
-                _ => {}
+        match &self.over_head {
+            // Nobody but the connection's task is ever woken by it, so it need not be polled in order to wake.
+            Some(over) if !over.end.is_elapsed() => Poll::Pending,
+            Some(over) if over.asked == asked => Poll::Ready(()),
+            _ => {
+                let end = Box::pin(sleep(self.head));
+                self.over_head.insert(OverHead { end, asked }).end.as_mut().poll(cx)
             }
         }
-        let end = Box::pin(sleep(if has_begun { self.head } else { self.idle }));
-        self.over_request.insert(OverRequest { end, of }).end.as_mut().poll(cx)
     }
 
     /// A part of an answer finds no room.
