@@ -23,9 +23,7 @@ pub(super) fn refuse(edge: &Edge, context: &Context, caller: &Caller, exhausted:
     edge.worker.broker().metrics().rejection(Scope::Caller);
     let problem = Problem::caller_rate_limited(exhausted.retry_after);
     edge.lines.over_quota(context, caller, &problem, edge.worker.broker().clock().monotonic());
-    let mut answer = problem.respond(context);
-    tell(answer.headers_mut(), edge, exhausted.allowance);
-    answer
+    problem.respond(context)
 }
 
 /// Tells the caller where it stands.

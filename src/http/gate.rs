@@ -3,7 +3,7 @@
 //! What a path names is looked at behind it, so that a stranger cannot tell what is there from what is not. It stands
 //! before the router, which has nothing to find there: a path that leads here is split by hand.
 
-use std::{net::Ipv4Addr, rc::Rc, time::Instant};
+use std::{cell::Cell, net::Ipv4Addr, rc::Rc, time::Instant};
 
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -14,18 +14,20 @@ use super::{
     Edge, authenticate::authenticate, backups::backups, caller_quota, client_ip::client_ip, context::Context,
     files::file, instances::instances, problem::Problem, request::Incoming, target::Target, urls::urls,
 };
-use crate::identity::LastToken;
+use crate::{identity::LastToken, quota::Allowance};
 
 /// Answers whatever is asked below `/instances`: 401 where the token is not accepted, 429 where the caller's quota does
 /// not allow it, and else what the route says.
 ///
-/// `rest` is what stands in the path [behind](super::target::behind_gate) `/instances`, and `deadline` when the answer is due.
+/// `rest` is what stands in the path [behind](super::target::behind_gate) `/instances`, and `deadline` when the answer is
+/// due. Where the caller stands with its quota is left in `standing` as soon as it is known.
 pub(super) async fn gate(
     request: &HttpRequest,
     rest: &str,
     edge: &Rc<Edge>,
     context: Context,
     deadline: Instant,
+    standing: &Cell<Option<Allowance>>,
 ) -> HttpResponse {
     let peer = request.peer_addr().map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.ip());
     let client = client_ip(peer, request.headers(), &edge.trusted_proxies);
@@ -37,14 +39,15 @@ pub(super) async fn gate(
         Ok(caller) => caller,
         Err(refusal) => return refusal,
     };
-    let allowance = match edge.caller_quota.take(&caller) {
-        Ok(allowance) => allowance,
-        Err(exhausted) => return caller_quota::refuse(edge, &context, &caller, &exhausted),
-    };
+    match edge.caller_quota.take(&caller) {
+        Ok(allowance) => standing.set(Some(allowance)),
+        Err(exhausted) => {
+            standing.set(Some(exhausted.allowance));
+            return caller_quota::refuse(edge, &context, &caller, &exhausted);
+        }
+    }
     let mut incoming = Incoming::new(Rc::clone(edge), context, caller, (client, peer), deadline);
-    let mut answer = answer(request, rest, &mut incoming).await;
-    caller_quota::tell(answer.headers_mut(), edge, allowance);
-    answer
+    answer(request, rest, &mut incoming).await
 }
 
 async fn answer(request: &HttpRequest, rest: &str, incoming: &mut Incoming) -> HttpResponse {

@@ -1,6 +1,6 @@
 //! The outermost layer: what is true of every answer, whoever gave it.
 
-use std::{future::pending, panic::AssertUnwindSafe, rc::Rc, time::Instant};
+use std::{cell::Cell, future::pending, panic::AssertUnwindSafe, rc::Rc, time::Instant};
 
 use actix_web::{
     Error, HttpMessage as _, HttpResponse,
@@ -16,7 +16,7 @@ use actix_web::{
 use futures_util::FutureExt as _;
 
 use super::{
-    Conversation, Edge, Lease,
+    Conversation, Edge, Lease, caller_quota,
     context::{Context, X_REQUEST_ID},
     gate::gate,
     lines,
@@ -25,7 +25,10 @@ use super::{
     spans, strict,
     target::behind_gate,
 };
-use crate::metrics::{Method, Route};
+use crate::{
+    metrics::{Method, Route},
+    quota::Allowance,
+};
 
 const CONTENT_SECURITY_POLICY: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
 const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
@@ -73,7 +76,8 @@ pub async fn outermost<B: MessageBody>(
         edge: edge.map(|edge| &**edge),
     };
 
-    let answering = answer(request, next, context, edge.zip(began));
+    let standing = Cell::new(None);
+    let answering = answer(request, next, context, edge.zip(began), &standing);
     // What a request shares with others gives back what it holds when it is dropped, and its locks are taken again by
     // those who come after it; so none of it is worse for a panic than for a caller who hangs up.
     let outcome = AssertUnwindSafe(answering).catch_unwind().await;
@@ -83,13 +87,13 @@ pub async fn outermost<B: MessageBody>(
     }
     let mut answer = match outcome {
         Ok(Ok(mut answer)) => {
-            finish.finish(answer.response_mut());
+            finish.finish(answer.response_mut(), standing.get());
             return Ok(answer);
         }
         Ok(Err(error)) => error.error_response(),
         Err(_) => finish.panicked(),
     };
-    finish.finish(&mut answer);
+    finish.finish(&mut answer, standing.get());
     Err(InternalError::from_response("the request has no other answer", answer).into())
 }
 
@@ -104,6 +108,7 @@ async fn answer<B: MessageBody>(
     next: Next<B>,
     context: Context,
     gated: Option<(&Rc<Edge>, Instant)>,
+    standing: &Cell<Option<Allowance>>,
 ) -> Result<ServiceResponse<EitherBody<B>>, Error> {
     if let Some(early) = strict::refuse(&request, &context).or_else(|| gated?.0.cors.preflight(&request)) {
         return Ok(request.into_response(early).map_into_right_body());
@@ -112,7 +117,8 @@ async fn answer<B: MessageBody>(
         && let Some(rest) = behind_gate(request.match_info().as_str())
     {
         // Boxed, for a connection keeps room for whatever its requests may wait for.
-        let answer = Box::pin(gate(request.request(), rest, edge, context, began + edge.request_timeout)).await;
+        let deadline = began + edge.request_timeout;
+        let answer = Box::pin(gate(request.request(), rest, edge, context, deadline, standing)).await;
         return Ok(request.into_response(answer).map_into_right_body());
     }
     request.extensions_mut().insert(context);
@@ -133,8 +139,12 @@ struct Finish<'a> {
 }
 
 impl Finish<'_> {
-    fn finish<B>(self, answer: &mut HttpResponse<B>) {
+    /// The caller is told how it stands with its quota, where it has one.
+    fn finish<B>(self, answer: &mut HttpResponse<B>, standing: Option<Allowance>) {
         let headers = answer.headers_mut();
+        if let (Some(edge), Some(allowance)) = (self.edge, standing) {
+            caller_quota::tell(headers, edge, allowance);
+        }
         if let Ok(request_id) = HeaderValue::from_str(self.context.request_id.as_str()) {
             headers.insert(X_REQUEST_ID, request_id);
         }

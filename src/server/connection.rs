@@ -114,7 +114,7 @@ impl Connection {
     /// The answer is the one that the first call names.
     fn poll_refuse(&mut self, cx: &mut Context<'_>, answer: &'static str) -> Poll<io::Result<()>> {
         let refusal =
-            self.refusal.get_or_insert_with(|| Refusal { unwritten: answer.as_bytes(), is_shut: false, discarded: 0 });
+            self.refusal.get_or_insert(Refusal { unwritten: answer.as_bytes(), is_shut: false, discarded: 0 });
         while let Poll::Ready(written) = self.transport.poll_write(cx, refusal.unwritten) {
             let written = written?;
             refusal.unwritten = refusal.unwritten.get(written..).unwrap_or_default();

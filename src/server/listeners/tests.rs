@@ -85,6 +85,12 @@ fn rest(stream: &mut TcpStream) -> String {
     text
 }
 
+/// What a slow client does.
+#[expect(clippy::disallowed_methods, reason = "this thread is the client's")]
+fn pause(time: Duration) {
+    thread::sleep(time);
+}
+
 fn now() -> Instant {
     Clock::machine().monotonic()
 }
@@ -184,12 +190,12 @@ fn a_connection_that_goes_on_asking_is_not_taken_for_a_slow_one() {
     let serving = Serving::with(Connections { request_head: BRIEF, ..Connections::at_most(16) });
     let mut stream = serving.connect();
 
-    for pause in [0, 1, 3, 1, 6, 2, 5, 9, 4] {
-        thread::sleep(BRIEF / 4 * pause);
+    for quarters in [0, 1, 3, 1, 6, 2, 5, 9, 4] {
+        pause(BRIEF / 4 * quarters);
         stream.write_all(b"GET / HTTP/1.1\r\n").unwrap();
-        thread::sleep(BRIEF / 8);
+        pause(BRIEF / 8);
         stream.write_all(b"Host: gateway\r\n\r\n").unwrap();
-        assert!(answer(&mut stream).starts_with("HTTP/1.1 200"), "after {pause}");
+        assert!(answer(&mut stream).starts_with("HTTP/1.1 200"), "after {quarters}");
     }
 }
 
@@ -218,14 +224,14 @@ fn a_client_that_reads_slowly_is_answered_to_the_end_whatever_it_asks_meanwhile(
     let mut buffer = vec![0; LARGE / 8];
     slow.read_exact(&mut buffer[..1]).unwrap();
     slow.write_all(b"GET / HTTP/1.1\r\n").unwrap();
-    thread::sleep(BRIEF * 2);
+    pause(BRIEF * 2);
 
     let mut spaces = 0;
     while spaces < LARGE {
         let count = slow.read(&mut buffer).unwrap();
         assert!(count > 0, "closed after {spaces} bytes");
         spaces += buffer[..count].split(|byte| *byte == b'\n').next_back().unwrap().len();
-        thread::sleep(BRIEF / 8);
+        pause(BRIEF / 8);
     }
     slow.write_all(b"Host: gateway\r\n\r\n").unwrap();
 

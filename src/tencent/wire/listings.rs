@@ -209,8 +209,7 @@ pub fn instances_request(page: Page) -> Vec<u8> {
 /// Where the vendor refused, or the answer is not a list of instances.
 pub fn instances(answer: &[u8], asked: &Region) -> Result<InstancePage, CallError> {
     let (answer, request_id): (InstancesAnswer, _) = open(answer)?;
-    let entries = answer.instance_set.unwrap_or_default();
-    let items = entries.into_iter().filter_map(|entry| entry.read(asked)).collect();
+    let items = read_each(answer.instance_set, |entry| entry.read(asked));
     Ok(InstancePage { items, total: answer.total_count, request_id })
 }
 
@@ -234,17 +233,24 @@ pub fn backups_request(instance: &InstanceId, page: Page, filter: &BackupFilter)
 /// Where the vendor refused, or the answer is not a list of backups.
 pub fn backups(answer: &[u8]) -> Result<BackupPage, CallError> {
     let (answer, request_id): (BackupsAnswer, _) = open(answer)?;
-    let entries = answer.backup_set.unwrap_or_default();
-    let items = entries.into_iter().filter_map(BackupEntry::read).collect();
+    let items = read_each(answer.backup_set, BackupEntry::read);
     Ok(BackupPage { items, total: answer.total_count, request_id })
+}
+
+/// What can be named of a list. The log says how many others there are, once for all of them.
+fn read_each<E, T>(entries: Option<Vec<E>>, read: impl Fn(E) -> Option<T>) -> Vec<T> {
+    let entries = entries.unwrap_or_default();
+    let count = entries.len();
+    let items: Vec<T> = entries.into_iter().filter_map(read).collect();
+    if items.len() < count {
+        tracing::warn!(left_out = count - items.len(), "a listing has entries whose id does not parse");
+    }
+    items
 }
 
 impl InstanceEntry {
     fn read(self, asked: &Region) -> Option<Instance> {
-        let Ok(id) = InstanceId::try_from(self.instance_id.as_deref().unwrap_or_default()) else {
-            tracing::warn!("an instance was left out of a listing: its id does not parse");
-            return None;
-        };
+        let id = InstanceId::try_from(self.instance_id.as_deref()?).ok()?;
         Some(Instance {
             id,
             name: self.instance_name.unwrap_or_default(),
@@ -262,10 +268,7 @@ impl InstanceEntry {
 
 impl BackupEntry {
     fn read(self) -> Option<Backup> {
-        let Ok(id) = BackupId::try_from(self.backup_id.as_deref().unwrap_or_default()) else {
-            tracing::warn!("a backup was left out of a listing: its id does not parse");
-            return None;
-        };
+        let id = BackupId::try_from(self.backup_id.as_deref()?).ok()?;
         let backup_type = match self.backup_type {
             Some(Value::String(text)) => said(Some(text)),
             Some(Value::Number(number)) => Some(number.to_string()),
