@@ -13,6 +13,7 @@ mod memory;
 mod parts;
 mod reload;
 mod sharing;
+mod socket;
 mod start;
 mod tls;
 

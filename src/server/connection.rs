@@ -1,7 +1,7 @@
 //! A connection of a client, plain or over TLS, as the web server reads and writes it.
 //!
-//! It bounds what a client may say before it is answered, and how long it may take over a request and over an answer.
-//! What is in order passes through untouched.
+//! It bounds what a client may say before it is answered, and how long it may take over that. What is in order passes
+//! through untouched.
 
 mod intake;
 mod patience;
@@ -15,7 +15,6 @@ use std::{
 
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf},
-    net::TcpStream,
     time::{Sleep, sleep},
 };
 use tokio_rustls::server::TlsStream;
@@ -24,7 +23,7 @@ use self::{
     intake::{Intake, LONGEST_FAREWELL, Next},
     patience::Patience,
 };
-use super::{limits::Connections, tls::Admitted};
+use super::{limits::Connections, socket::Socket, tls::Admitted};
 use crate::http::{self, Conversation, Lease, Turn};
 
 /// How long a client may take to go once it has had its last answer.
@@ -43,9 +42,9 @@ pub(super) struct Connection {
 }
 
 enum Transport {
-    Plain(TcpStream),
+    Plain(Socket),
     /// It is large, and would make plain ones so.
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<TlsStream<Socket>>),
 }
 
 /// A head that is too large or too slow is being refused.
@@ -56,8 +55,8 @@ struct Refusal {
 }
 
 impl Connection {
-    pub(super) fn plain(stream: TcpStream, conversation: Conversation, may: Connections) -> Self {
-        Self::new(Transport::Plain(stream), None, conversation, may)
+    pub(super) fn plain(socket: Socket, conversation: Conversation, may: Connections) -> Self {
+        Self::new(Transport::Plain(socket), None, conversation, may)
     }
 
     pub(super) fn over_tls(Admitted { stream, lease }: Admitted, conversation: Conversation, may: Connections) -> Self {
@@ -70,7 +69,7 @@ impl Connection {
             lease,
             conversation,
             intake: Intake::default(),
-            patience: Patience::new(may),
+            patience: Patience::new(may.request_head),
             waits: None,
             farewell: None,
             refusal: None,
@@ -95,17 +94,21 @@ impl Connection {
         let before = buffer.filled().len();
         let read = Pin::new(&mut AsyncReadExt::take(&mut self.transport, room as u64)).poll_read(cx, buffer);
         self.intake.has_read(buffer.filled().len() - before);
+        let (turn, asked) = (self.conversation.turn(), self.conversation.asked());
         if read.is_ready() {
+            if turn == Turn::Client {
+                self.patience.hears(asked);
+            }
             return read;
         }
         self.intake.has_parsed();
-        match self.conversation.turn() {
-            Turn::Client if self.intake.has_begun() => match self.patience.poll_head(cx, self.conversation.asked()) {
+        match turn {
+            Turn::Client => match self.patience.poll_head(cx, asked, self.intake.is_blocked()) {
                 Poll::Ready(()) => self.poll_refuse(cx, http::HEAD_TOO_SLOW),
                 Poll::Pending => Poll::Pending,
             },
             Turn::Nobody => self.poll_farewell(cx).map(Ok),
-            Turn::Client | Turn::Gateway | Turn::Over => Poll::Pending,
+            Turn::Gateway | Turn::Over => Poll::Pending,
         }
     }
 
@@ -144,15 +147,11 @@ impl Connection {
         self.farewell.get_or_insert_with(|| Box::pin(sleep(FAREWELL))).as_mut().poll(cx)
     }
 
-    fn has_written(&mut self, cx: &mut Context<'_>, written: &Poll<io::Result<usize>>) {
+    fn has_written(&mut self, written: &Poll<io::Result<usize>>) {
         match written {
-            Poll::Pending => {
-                self.intake.is_blocked();
-                self.patience.is_blocked(cx);
-            }
+            Poll::Pending => self.intake.blocks(),
             Poll::Ready(outcome) => {
                 self.intake.has_written(*outcome.as_ref().unwrap_or(&0));
-                self.patience.has_written();
                 if let Some(waker) = self.waits.take() {
                     waker.wake();
                 }
@@ -166,9 +165,6 @@ impl AsyncRead for Connection {
         let this = self.get_mut();
         if this.refusal.is_some() {
             return this.poll_refuse(cx, http::HEAD_TOO_LARGE);
-        }
-        if this.patience.poll_unread(cx).is_ready() {
-            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
         match this.intake.next(this.conversation.turn()) {
             Next::Read(room) => this.poll_read_at_most(cx, buffer, room),
@@ -194,7 +190,7 @@ impl AsyncWrite for Connection {
             return Poll::Ready(Ok(bytes.len()));
         }
         let written = this.transport.poll_write(cx, bytes);
-        this.has_written(cx, &written);
+        this.has_written(&written);
         written
     }
 

@@ -24,6 +24,7 @@ use tokio::{
 use super::{
     connection::Connection,
     limits::{Connections, MAX_ADMIN_CONNECTIONS},
+    socket::Socket,
     tls::Gate,
 };
 use crate::{
@@ -180,17 +181,16 @@ fn serve(
                 // Whoever still shakes hands has yet to ask, too.
                 let shaking_hands = gate.as_ref().and(arriving.as_ref()).map(|health| health.newcomer());
                 async move {
+                    let peer = stream.peer_addr().ok();
+                    let socket = Socket::new(stream, connections.unread);
                     let Some(gate) = gate else {
-                        let peer = stream.peer_addr().ok();
-                        return Ok((Connection::plain(stream, conversation, connections), peer));
+                        return Ok((Connection::plain(socket, conversation, connections), peer));
                     };
                     // What ended here has been counted and logged; the web server does not care.
                     // Boxed, for a handshake takes kilobytes that the connection would keep, a plain one too.
-                    let admitted = Box::pin(gate.admit(stream)).await;
+                    let admitted = Box::pin(gate.admit(socket, peer)).await;
                     drop(shaking_hands);
-                    admitted
-                        .map(|(admitted, peer)| (Connection::over_tls(admitted, conversation, connections), peer))
-                        .ok_or(())
+                    admitted.map(|admitted| (Connection::over_tls(admitted, conversation, connections), peer)).ok_or(())
                 }
             });
             admit.and_then(service.map_err(|_| ()))

@@ -9,7 +9,7 @@ mod files;
 mod mistake;
 mod reminder;
 #[cfg(test)]
-mod testing;
+pub(super) mod testing;
 #[cfg(test)]
 mod tests;
 mod turns;

@@ -67,9 +67,9 @@ impl Intake {
         self.unparsed += count;
     }
 
-    /// Whether something was read that has not been answered.
-    pub(super) fn has_begun(&self) -> bool {
-        self.unanswered > 0
+    /// Whether the client has yet to take what it was answered.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.is_blocked
     }
 
     /// Nothing more was there, so the parser looks at what it has.
@@ -84,7 +84,7 @@ impl Intake {
         }
     }
 
-    pub(super) fn is_blocked(&mut self) {
+    pub(super) fn blocks(&mut self) {
         self.is_blocked = true;
     }
 }
@@ -125,7 +125,7 @@ mod tests {
     #[test]
     fn a_client_that_does_not_read_its_answers_is_not_refused_in_the_middle_of_one() {
         let mut intake = Intake::default();
-        intake.is_blocked();
+        intake.blocks();
 
         assert_eq!(drain(&mut intake, Turn::Client), (LONGEST_UNANSWERED, Next::Wait));
 
@@ -144,7 +144,7 @@ mod tests {
     #[test]
     fn an_answer_is_written_to_its_end_before_the_connection_ends() {
         let mut intake = Intake::default();
-        intake.is_blocked();
+        intake.blocks();
 
         assert_eq!([Turn::Nobody, Turn::Over].map(|turn| intake.next(turn)), [Next::Wait; 2]);
     }

@@ -187,7 +187,7 @@ fn the_beginning_of_a_head_does_not_keep_an_idle_connection_open() {
 
 #[test]
 fn a_connection_that_goes_on_asking_is_not_taken_for_a_slow_one() {
-    let serving = Serving::with(Connections { request_head: BRIEF, ..Connections::at_most(16) });
+    let serving = Serving::with(Connections { request_head: BRIEF * 3, ..Connections::at_most(16) });
     let mut stream = serving.connect();
 
     for quarters in [0, 1, 3, 1, 6, 2, 5, 9, 4] {
@@ -200,42 +200,55 @@ fn a_connection_that_goes_on_asking_is_not_taken_for_a_slow_one() {
 }
 
 #[test]
-fn a_client_that_does_not_read_its_answer_gives_up_its_place() {
-    let serving = Serving::with(Connections { unread: BRIEF, ..Connections::at_most(1) });
-    let mut idle = serving.connect();
-    idle.write_all(b"GET /large HTTP/1.1\r\nHost: gateway\r\n\r\n").unwrap();
-    idle.read_exact(&mut [0; 1]).unwrap();
-    let began = now();
+fn a_client_that_does_not_read_its_answer_gives_up_its_place_whatever_else_it_says() {
+    let body = "POST / HTTP/1.1\r\nHost: gateway\r\nContent-Length: 10\r\n\r\n";
+    let last = "GET / HTTP/1.1\r\nHost: gateway\r\nConnection: close\r\n\r\n";
+    for said in ["", "G", "\0\0\r\n\r\n", body, last, "and goes"] {
+        let serving = Serving::with(Connections { unread: BRIEF, ..Connections::at_most(1) });
+        let mut silent = serving.connect();
+        let began = now();
+        silent.write_all(b"GET /large HTTP/1.1\r\nHost: gateway\r\n\r\n").unwrap();
+        silent.read_exact(&mut [0; 1]).unwrap();
+        match said {
+            "and goes" => silent.shutdown(std::net::Shutdown::Write).unwrap(),
+            said => silent.write_all(said.as_bytes()).unwrap(),
+        }
 
-    let mut next = serving.connect();
-    ask(&mut next);
+        let mut next = serving.connect();
+        ask(&mut next);
 
-    assert!(answer(&mut next).starts_with("HTTP/1.1 200"));
-    assert!(began.elapsed() >= BRIEF / 2, "{:?}", began.elapsed());
+        assert!(answer(&mut next).starts_with("HTTP/1.1 200"), "{said:?}");
+        assert!(began.elapsed() >= BRIEF || said == "and goes", "{said:?}: {:?}", began.elapsed());
+    }
 }
 
 #[test]
-fn a_client_that_reads_slowly_is_answered_to_the_end_whatever_it_asks_meanwhile() {
-    let serving = Serving::with(Connections { unread: BRIEF * 3, request_head: BRIEF, ..Connections::at_most(1) });
+fn a_client_that_reads_slowly_is_answered_to_the_end_and_its_next_head_has_its_time_then() {
+    let serving = Serving::with(Connections { unread: PATIENCE, request_head: BRIEF, ..Connections::at_most(16) });
     let mut slow = serving.connect();
     ask(&mut slow);
     answer(&mut slow);
     slow.write_all(b"GET /large HTTP/1.1\r\nHost: gateway\r\n\r\n").unwrap();
     let mut buffer = vec![0; LARGE / 8];
     slow.read_exact(&mut buffer[..1]).unwrap();
-    slow.write_all(b"GET / HTTP/1.1\r\n").unwrap();
+    slow.write_all(b"G").unwrap();
     pause(BRIEF * 2);
 
-    let mut spaces = 0;
-    while spaces < LARGE {
+    let mut read = Vec::new();
+    loop {
         let count = slow.read(&mut buffer).unwrap();
-        assert!(count > 0, "closed after {spaces} bytes");
-        spaces += buffer[..count].split(|byte| *byte == b'\n').next_back().unwrap().len();
-        pause(BRIEF / 8);
+        if count == 0 {
+            break;
+        }
+        read.extend_from_slice(&buffer[..count]);
+        pause(BRIEF / 16);
     }
-    slow.write_all(b"Host: gateway\r\n\r\n").unwrap();
 
-    assert!(answer(&mut slow).starts_with("HTTP/1.1 200"));
+    let text = String::from_utf8(read).unwrap();
+    let (_, behind_head) = text.split_once("\r\n\r\n").unwrap();
+    let (body, refusal) = behind_head.split_at_checked(LARGE).unwrap_or_default();
+    assert!(body.bytes().all(|byte| byte == b' '), "nothing is written into an answer");
+    assert!(refusal.starts_with("HTTP/1.1 408"), "{} bytes, {refusal:?}", text.len());
 }
 
 #[test]

@@ -8,7 +8,6 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use rustls::{HandshakeKind, server::Acceptor};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
     time::timeout,
 };
 use tokio_rustls::{LazyConfigAcceptor, server::TlsStream};
@@ -18,6 +17,7 @@ use crate::{
     domain::Throttle,
     http::{self, Lease},
     metrics::{Handshake, Metrics},
+    server::socket::Socket,
 };
 
 /// How long a handshake may take, as long as the head of a request may: whoever takes longer holds a place on purpose.
@@ -39,7 +39,7 @@ pub(in crate::server) struct Gate {
 
 /// A connection that has passed the gate.
 pub(in crate::server) struct Admitted {
-    pub(in crate::server) stream: TlsStream<TcpStream>,
+    pub(in crate::server) stream: TlsStream<Socket>,
     /// How long it may go on.
     pub(in crate::server) lease: Lease,
 }
@@ -63,10 +63,9 @@ impl Gate {
         Self { tls, metrics, turns: Turns::new(), failures_to_log }
     }
 
-    /// The connection with the address of the other side, or nothing, which has been counted and logged.
-    pub(in crate::server) async fn admit(&self, stream: TcpStream) -> Option<(Admitted, Option<SocketAddr>)> {
-        let peer = stream.peer_addr().ok();
-        let outcome = timeout(HANDSHAKE_TIMEOUT, self.shake_hands(stream)).await.unwrap_or(Err(Failure::TimedOut));
+    /// The connection with `peer`, or nothing, which has been counted and logged.
+    pub(in crate::server) async fn admit(&self, socket: Socket, peer: Option<SocketAddr>) -> Option<Admitted> {
+        let outcome = timeout(HANDSHAKE_TIMEOUT, self.shake_hands(socket)).await.unwrap_or(Err(Failure::TimedOut));
         let (counted, admitted) = match outcome {
             Ok(admitted) if admitted.is_resumed() => (Handshake::Resumed, Some(admitted)),
             Ok(admitted) => (Handshake::Full, Some(admitted)),
@@ -76,21 +75,21 @@ impl Gate {
             }
         };
         self.metrics.tls.handshake(counted);
-        Some((admitted?, peer))
+        admitted
     }
 
-    async fn shake_hands(&self, mut stream: TcpStream) -> Result<Admitted, Failure> {
+    async fn shake_hands(&self, mut socket: Socket) -> Result<Admitted, Failure> {
         let mut first = [0];
-        match stream.peek(&mut first).await? {
+        match socket.stream().peek(&mut first).await? {
             0 => return Err(Failure::Closed),
             _ if first[0].is_ascii_alphabetic() => {
-                refuse_plain_http(&mut stream).await?;
+                refuse_plain_http(&mut socket).await?;
                 return Err(Failure::PlainHttp);
             }
             _ => {}
         }
 
-        let hello = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
+        let hello = LazyConfigAcceptor::new(Acceptor::default(), socket).await?;
         let in_force = self.tls.in_force.load_full();
         let config = Arc::clone(&in_force.config);
         let stream = self.turns.take(|| hello.into_stream(config)).await.await?;
@@ -127,7 +126,7 @@ fn is_hang_up(error: &io::Error) -> bool {
 }
 
 /// Says what is wrong in words that the client understands, and reads the rest of what it said.
-async fn refuse_plain_http(stream: &mut TcpStream) -> io::Result<()> {
+async fn refuse_plain_http(stream: &mut Socket) -> io::Result<()> {
     stream.write_all(http::PLAIN_ON_TLS.as_bytes()).await?;
     stream.shutdown().await?;
     let mut rest = stream.take(PLAIN_BYTES_READ);

@@ -209,7 +209,7 @@ pub fn instances_request(page: Page) -> Vec<u8> {
 /// Where the vendor refused, or the answer is not a list of instances.
 pub fn instances(answer: &[u8], asked: &Region) -> Result<InstancePage, CallError> {
     let (answer, request_id): (InstancesAnswer, _) = open(answer)?;
-    let items = read_each(answer.instance_set, |entry| entry.read(asked));
+    let items = read_each("instances", answer.instance_set, |entry| entry.read(asked));
     Ok(InstancePage { items, total: answer.total_count, request_id })
 }
 
@@ -233,17 +233,17 @@ pub fn backups_request(instance: &InstanceId, page: Page, filter: &BackupFilter)
 /// Where the vendor refused, or the answer is not a list of backups.
 pub fn backups(answer: &[u8]) -> Result<BackupPage, CallError> {
     let (answer, request_id): (BackupsAnswer, _) = open(answer)?;
-    let items = read_each(answer.backup_set, BackupEntry::read);
+    let items = read_each("backups", answer.backup_set, BackupEntry::read);
     Ok(BackupPage { items, total: answer.total_count, request_id })
 }
 
 /// What can be named of a list. The log says how many others there are, once for all of them.
-fn read_each<E, T>(entries: Option<Vec<E>>, read: impl Fn(E) -> Option<T>) -> Vec<T> {
+fn read_each<E, T>(of: &'static str, entries: Option<Vec<E>>, read: impl Fn(E) -> Option<T>) -> Vec<T> {
     let entries = entries.unwrap_or_default();
     let count = entries.len();
     let items: Vec<T> = entries.into_iter().filter_map(read).collect();
     if items.len() < count {
-        tracing::warn!(left_out = count - items.len(), "a listing has entries whose id does not parse");
+        tracing::warn!(of, left_out = count - items.len(), "a listing has entries whose id does not parse");
     }
     items
 }
