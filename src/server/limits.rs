@@ -32,7 +32,7 @@ pub(super) struct Connections {
     pub(super) keep_alive: Duration,
     /// How long a client may take over the head of a request.
     pub(super) request_head: Duration,
-    /// How long a client may take nothing of an answer that is ready for it.
+    /// How long a client may take nothing of an answer.
     pub(super) unread: Duration,
     /// How long one that is being closed may take to do so.
     pub(super) disconnect: Duration,
