@@ -147,11 +147,12 @@ impl Connection {
         self.farewell.get_or_insert_with(|| Box::pin(sleep(FAREWELL))).as_mut().poll(cx)
     }
 
-    fn has_written(&mut self, written: &Poll<io::Result<usize>>) {
-        match written {
-            Poll::Pending => self.intake.blocks(),
-            Poll::Ready(outcome) => {
-                self.intake.has_written(*outcome.as_ref().unwrap_or(&0));
+    /// So many bytes were taken; nothing where there was no room.
+    fn has_written(&mut self, taken: Option<usize>) {
+        match taken {
+            None => self.intake.blocks(),
+            Some(count) => {
+                self.intake.has_written(count);
                 if let Some(waker) = self.waits.take() {
                     waker.wake();
                 }
@@ -190,12 +191,19 @@ impl AsyncWrite for Connection {
             return Poll::Ready(Ok(bytes.len()));
         }
         let written = this.transport.poll_write(cx, bytes);
-        this.has_written(&written);
+        this.has_written(match &written {
+            Poll::Pending => None,
+            Poll::Ready(outcome) => Some(*outcome.as_ref().unwrap_or(&0)),
+        });
         written
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.get_mut().transport.poll_flush(cx)
+        let this = self.get_mut();
+        let flushed = this.transport.poll_flush(cx);
+        // What TLS has taken the client has not, until this is done.
+        this.has_written(flushed.is_ready().then_some(0));
+        flushed
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -236,5 +244,40 @@ impl Transport {
             Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use actix_web::rt::System;
+    use tokio::io::AsyncWriteExt as _;
+
+    use super::*;
+    use crate::server::socket::testing::{pair, shaken_hands};
+
+    #[test]
+    fn what_tls_has_taken_the_client_has_yet_to_take() {
+        System::new().block_on(async {
+            let (socket, client) = pair(Duration::from_secs(60)).await;
+            let (stream, mut client) = shaken_hands(socket, client).await;
+            let admitted = Admitted { stream, lease: Lease::default() };
+            let mut connection = Connection::over_tls(admitted, Conversation::default(), Connections::at_most(1));
+            let mut is_flushed = true;
+            while is_flushed {
+                // So little that TLS has room for it.
+                connection.write_all(&[0; 512]).await.unwrap();
+                is_flushed = poll_fn(|cx| Poll::Ready(Pin::new(&mut connection).poll_flush(cx).is_ready())).await;
+            }
+            assert!(connection.intake.is_blocked());
+
+            let reading =
+                actix_web::rt::spawn(async move { tokio::io::copy(&mut client, &mut tokio::io::sink()).await });
+            connection.flush().await.unwrap();
+
+            assert!(!connection.intake.is_blocked());
+            reading.abort();
+        });
     }
 }

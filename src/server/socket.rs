@@ -80,33 +80,76 @@ impl AsyncWrite for Socket {
     }
 }
 
+/// A socket and its client, for tests.
 #[cfg(test)]
-mod tests {
-    use std::{io::Read as _, sync::Arc, thread};
+pub(super) mod testing {
+    use std::{sync::Arc, time::Duration};
 
-    use actix_web::rt::System;
     use rustls::{
         ClientConfig, RootCertStore, ServerConfig,
         crypto::aws_lc_rs,
         pki_types::{PrivateKeyDer, ServerName},
     };
     use tokio::{
-        io::{AsyncReadExt as _, AsyncWriteExt as _},
-        net::TcpListener,
+        io::{AsyncRead, AsyncWrite},
+        net::{TcpListener, TcpStream},
     };
-    use tokio_rustls::{TlsAcceptor, TlsConnector};
+    use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
 
-    use super::*;
+    use super::Socket;
     use crate::server::tls::testing::Authority;
 
-    const BRIEF: Duration = Duration::from_millis(400);
-
-    async fn pair(unread: Duration) -> (Socket, TcpStream) {
+    pub(crate) async fn pair(unread: Duration) -> (Socket, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (accepted, _) = listener.accept().await.unwrap();
         (Socket::new(accepted, unread), client)
     }
+
+    /// Both ends of a TLS connection over these.
+    pub(crate) async fn shaken_hands<S, C>(server: S, client: C) -> (server::TlsStream<S>, client::TlsStream<C>)
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+        C: AsyncRead + AsyncWrite + Unpin,
+    {
+        let authority = Authority::new("root");
+        let leaf = authority.server();
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let key = PrivateKeyDer::try_from(leaf.key.serialize_der()).unwrap();
+        let accepting = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![leaf.certificate.der().clone()], key)
+            .unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(authority.der().to_vec().into()).unwrap();
+        let connecting = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let (accepted, connected) = tokio::join!(
+            TlsAcceptor::from(Arc::new(accepting)).accept(server),
+            TlsConnector::from(Arc::new(connecting)).connect(ServerName::try_from("localhost").unwrap(), client)
+        );
+        (accepted.unwrap(), connected.unwrap())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{io::Read as _, thread};
+
+    use actix_web::rt::System;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::{
+        testing::{pair, shaken_hands},
+        *,
+    };
+
+    const BRIEF: Duration = Duration::from_millis(400);
 
     /// Writes until it fails.
     async fn fill(stream: &mut (impl AsyncWrite + Unpin)) -> io::ErrorKind {
@@ -134,30 +177,8 @@ mod tests {
     #[test]
     fn so_it_is_beneath_tls_which_has_taken_what_the_client_has_not() {
         System::new().block_on(async {
-            let authority = Authority::new("root");
-            let leaf = authority.server();
-            let provider = Arc::new(aws_lc_rs::default_provider());
-            let key = PrivateKeyDer::try_from(leaf.key.serialize_der()).unwrap();
-            let server = ServerConfig::builder_with_provider(Arc::clone(&provider))
-                .with_safe_default_protocol_versions()
-                .unwrap()
-                .with_no_client_auth()
-                .with_single_cert(vec![leaf.certificate.der().clone()], key)
-                .unwrap();
-            let mut roots = RootCertStore::empty();
-            roots.add(authority.der().to_vec().into()).unwrap();
-            let client = ClientConfig::builder_with_provider(provider)
-                .with_safe_default_protocol_versions()
-                .unwrap()
-                .with_root_certificates(roots)
-                .with_no_client_auth();
-            let (socket, stream) = pair(BRIEF).await;
-            let name = ServerName::try_from("localhost").unwrap();
-            let (accepted, connected) = tokio::join!(
-                TlsAcceptor::from(Arc::new(server)).accept(socket),
-                TlsConnector::from(Arc::new(client)).connect(name, stream)
-            );
-            let (mut server, _client) = (accepted.unwrap(), connected.unwrap());
+            let (socket, client) = pair(BRIEF).await;
+            let (mut server, _client) = shaken_hands(socket, client).await;
 
             assert_eq!(fill(&mut server).await, io::ErrorKind::TimedOut);
         });
@@ -168,7 +189,7 @@ mod tests {
         System::new().block_on(async {
             const PARTS: usize = 24;
             const PART: usize = 4 << 20;
-            let (mut socket, client) = pair(BRIEF * 5).await;
+            let (mut socket, client) = pair(BRIEF * 3).await;
             let mut client = client.into_std().unwrap();
             client.set_nonblocking(false).unwrap();
             // Longer than the client may take nothing at once.
