@@ -19,7 +19,7 @@ const BRIEF: Duration = Duration::from_millis(400);
 /// More than the system keeps of an answer for a client that does not read it.
 const LARGE: usize = 32 << 20;
 
-/// A server of two routes on a thread of its own, until it is dropped.
+/// A server of three routes on a thread of its own, until it is dropped.
 struct Serving {
     address: SocketAddr,
     stop: actix_web::dev::ServerHandle,
@@ -36,6 +36,7 @@ impl Serving {
                 let service = Service { workers: 1, connections, grace: Duration::from_secs(1) };
                 let routes = |config: &mut web::ServiceConfig| {
                     config.route("/", web::get().to(async || "here"));
+                    config.route("/slow", web::get().to(slow));
                     config.route("/large", web::get().to(async || vec![b' '; LARGE]));
                 };
                 let server = serve(listener, service, None, || None, routes).unwrap();
@@ -60,6 +61,12 @@ impl Drop for Serving {
         drop(self.stop.stop(false));
         let _ = self.thread.take().unwrap().join();
     }
+}
+
+/// Whoever answers here has to wait for somebody else.
+async fn slow() -> &'static str {
+    sleep(BRIEF * 3).await;
+    "here"
 }
 
 fn ask(stream: &mut TcpStream) {
@@ -200,6 +207,27 @@ fn a_connection_that_goes_on_asking_is_not_taken_for_a_slow_one() {
 }
 
 #[test]
+fn an_answer_that_takes_long_is_not_the_clients_slowness() {
+    let serving = Serving::with(Connections { request_head: BRIEF, unread: BRIEF, ..Connections::at_most(16) });
+    let mut stream = serving.connect();
+    ask(&mut stream);
+    answer(&mut stream);
+
+    // The second is read while the first is being answered, the beginning of the third as well.
+    let slow = b"GET /slow HTTP/1.1\r\nHost: gateway\r\n\r\n";
+    stream.write_all(slow).unwrap();
+    pause(BRIEF / 4);
+    stream.write_all(slow).unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\n").unwrap();
+
+    for _ in 0..2 {
+        assert!(answer(&mut stream).starts_with("HTTP/1.1 200"));
+    }
+    stream.write_all(b"Host: gateway\r\n\r\n").unwrap();
+    assert!(answer(&mut stream).starts_with("HTTP/1.1 200"));
+}
+
+#[test]
 fn a_client_that_does_not_read_its_answer_gives_up_its_place_whatever_else_it_says() {
     let body = "POST / HTTP/1.1\r\nHost: gateway\r\nContent-Length: 10\r\n\r\n";
     let last = "GET / HTTP/1.1\r\nHost: gateway\r\nConnection: close\r\n\r\n";
@@ -209,10 +237,11 @@ fn a_client_that_does_not_read_its_answer_gives_up_its_place_whatever_else_it_sa
         let began = now();
         silent.write_all(b"GET /large HTTP/1.1\r\nHost: gateway\r\n\r\n").unwrap();
         silent.read_exact(&mut [0; 1]).unwrap();
-        match said {
-            "and goes" => silent.shutdown(std::net::Shutdown::Write).unwrap(),
-            said => silent.write_all(said.as_bytes()).unwrap(),
-        }
+        // On a machine that is slow the server has given up by now; what counts comes below.
+        let _ = match said {
+            "and goes" => silent.shutdown(std::net::Shutdown::Write),
+            said => silent.write_all(said.as_bytes()),
+        };
 
         let mut next = serving.connect();
         ask(&mut next);
@@ -223,7 +252,7 @@ fn a_client_that_does_not_read_its_answer_gives_up_its_place_whatever_else_it_sa
 }
 
 #[test]
-fn a_client_that_reads_slowly_is_answered_to_the_end_and_its_next_head_has_its_time_then() {
+fn a_client_that_reads_slowly_is_answered_to_the_end_before_its_next_head_is_too_slow() {
     let serving = Serving::with(Connections { unread: PATIENCE, request_head: BRIEF, ..Connections::at_most(16) });
     let mut slow = serving.connect();
     ask(&mut slow);
